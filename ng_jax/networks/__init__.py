@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks that are read: each family gives `spec`, `init` and `apply`.
+
+The mnemonic of the whole package: *networks are read, models read them*.
+"""
+
+from ng_jax.networks.mlp import ACTIVATION_FUNCTIONS
+from ng_jax.networks.mlp import Mlp
+from ng_jax.networks.siren import Siren
+
+__all__ = ('ACTIVATION_FUNCTIONS', 'Mlp', 'Siren')
