@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights to graphs and back.
+
+One vocabulary of sizes holds everywhere: `num_graphs`, `num_nodes` and
+`num_edges` (of one graph), `num_layers`, `node_size` and `edge_size` (widths of
+features inside a model).
+"""
+
+from ng_jax.graphs.batching import concatenate
+from ng_jax.graphs.batching import stack
+from ng_jax.graphs.budgets import Budget
+from ng_jax.graphs.budgets import choose_buckets
+from ng_jax.graphs.budgets import choose_budget
+from ng_jax.graphs.budgets import pack
+from ng_jax.graphs.connectivity import connect
+from ng_jax.graphs.connectivity import Connectivity
+from ng_jax.graphs.connectivity import EdgeGroups
+from ng_jax.graphs.encoding import decode
+from ng_jax.graphs.encoding import EdgeBlocks
+from ng_jax.graphs.encoding import encode
+from ng_jax.graphs.encoding import flatten
+from ng_jax.graphs.encoding import join_edges
+from ng_jax.graphs.encoding import split_edges
+from ng_jax.graphs.structure import Topology
+from ng_jax.graphs.structure import topology
+
+__all__ = (
+  'Budget',
+  'Connectivity',
+  'EdgeBlocks',
+  'EdgeGroups',
+  'Topology',
+  'choose_buckets',
+  'choose_budget',
+  'concatenate',
+  'connect',
+  'decode',
+  'encode',
+  'flatten',
+  'join_edges',
+  'pack',
+  'split_edges',
+  'stack',
+  'topology',
+)

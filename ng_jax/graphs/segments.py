@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connectivity of any padded batch: gathers and segment operations."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jraph
+import numpy as np
+
+from ng_jax.graphs import blocks
+from ng_jax.graphs import encoding
+from ng_jax.graphs import structure
+
+
+class Segments:
+  """See `graphs.connectivity`; made by `connect`.
+
+  Two layouts, told apart by the rank of `n_node`:
+
+  * concatenated, n_node [num_graphs]: jraph's own, padded by
+    `jraph.pad_with_graphs` or `graphs.batching.concatenate`;
+  * per graph, n_node [num_graphs, 1]: nodes [num_graphs, max_nodes, ...], edges
+    [num_graphs, max_edges, ...], indices counted inside each graph.
+
+  Internally both become one long list of nodes and one of edges. What lies in
+  the padding is replaced by zeros on entry, and padding edges end nowhere.
+  """
+
+  def __init__(
+    self, graph: jraph.GraphsTuple, *, reverse: bool, max_nodes: int | None
+  ) -> None:
+    missing = {'role', 'index', 'depth', 'activation'} - set(graph.nodes)
+    if missing:
+      raise ValueError(
+        f'graph must have the node fields {sorted(missing)}; build it with '
+        'graphs.flatten or graphs.batching.'
+      )
+    self._per_graph = graph.n_node.ndim == 2
+    self._globals = graph.globals
+    if self._per_graph:
+      self._init_per_graph(graph)
+    else:
+      self._init_concatenated(graph, max_nodes)
+    self.total_nodes = self.node_mask.shape[0]
+    senders = jnp.where(self.edge_mask, self._senders, 0)
+    receivers = jnp.where(self.edge_mask, self._receivers, 0)
+    # Segment operations drop what ends at `total_nodes`.
+    nowhere = jnp.full_like(receivers, self.total_nodes)
+    into = jnp.where(self.edge_mask, receivers, nowhere)
+    back = jnp.where(self.edge_mask, senders, nowhere)
+    self._ends = [(senders, receivers, into)]
+    if reverse:
+      self._ends.append((receivers, senders, back))
+    width = self._edges[encoding.WEIGHT].shape[-1]
+    eye = np.eye(width, dtype=np.float32)
+    self.placements: tuple[np.ndarray, ...] = (eye,)
+    if reverse:
+      self.placements = blocks.reverse_placements(eye)
+
+  def _init_per_graph(self, graph: jraph.GraphsTuple) -> None:
+    num_graphs, max_nodes = graph.nodes[encoding.BIAS].shape[:2]
+    max_edges = graph.senders.shape[1]
+    self.num_graphs, self.max_nodes = num_graphs, max_nodes
+    self.graph_mask = graph.n_node[:, 0] > 0
+    flat = jax.tree.map(
+      lambda x: x.reshape(-1, *x.shape[2:]), (graph.nodes, graph.edges)
+    )
+    self._nodes, self._edges = flat
+    dense_mask = jnp.arange(max_nodes) < graph.n_node[:, :1]
+    self.node_mask = dense_mask.reshape(-1)
+    self.edge_mask = (jnp.arange(max_edges) < graph.n_edge[:, :1]).reshape(-1)
+    offsets = (jnp.arange(num_graphs) * max_nodes)[:, None]
+    self._senders = (graph.senders + offsets).reshape(-1)
+    self._receivers = (graph.receivers + offsets).reshape(-1)
+    self._graph_ids = jnp.repeat(jnp.arange(num_graphs), max_nodes)
+    self._local = jnp.tile(jnp.arange(max_nodes), num_graphs)
+    self._n_node = graph.n_node[:, 0]
+
+  def _init_concatenated(
+    self, graph: jraph.GraphsTuple, max_nodes: int | None
+  ) -> None:
+    total = graph.nodes[encoding.BIAS].shape[0]
+    self.num_graphs = graph.n_node.shape[0]
+    self.max_nodes = max_nodes
+    self.graph_mask = jraph.get_graph_padding_mask(graph)
+    self.node_mask = jraph.get_node_padding_mask(graph)
+    self.edge_mask = jraph.get_edge_padding_mask(graph)
+    self._nodes, self._edges = graph.nodes, graph.edges
+    self._senders, self._receivers = graph.senders, graph.receivers
+    self._graph_ids = jnp.repeat(
+      jnp.arange(self.num_graphs), graph.n_node, total_repeat_length=total
+    )
+    starts = jnp.cumsum(graph.n_node) - graph.n_node
+    self._local = jnp.arange(total) - starts[self._graph_ids]
+    self._n_node = jnp.where(self.graph_mask, graph.n_node, 0)
+
+  def _clean(self, values: jax.Array, mask: jax.Array) -> jax.Array:
+    return jnp.where(mask[:, None], values, jnp.zeros_like(values))
+
+  def edge_features(self) -> tuple[jax.Array, ...]:
+    values = self._clean(self._edges[encoding.WEIGHT], self.edge_mask)
+    return (values,) * len(self._ends)
+
+  def node_features(self) -> jax.Array:
+    return self._clean(self._nodes[encoding.BIAS], self.node_mask)
+
+  def edge_layers(self) -> tuple[jax.Array, ...]:
+    layers = jnp.where(self.edge_mask, self._edges['layer'], -1)
+    return (layers[:, None],) * len(self._ends)
+
+  def node_ids(self, name: str) -> jax.Array:
+    padding = structure.PADDING_ROLE if name == 'role' else 0
+    return jnp.where(self.node_mask, self._nodes[name], padding)
+
+  def endpoint_sums(
+    self, of_source: jax.Array, of_target: jax.Array
+  ) -> tuple[jax.Array, ...]:
+    return tuple(
+      of_source[source] + of_target[target] for source, target, _ in self._ends
+    )
+
+  def in_degree(self) -> jax.Array:
+    counts = sum(
+      jraph.segment_sum(jnp.ones(into.shape), into, self.total_nodes)
+      for _, _, into in self._ends
+    )
+    return counts[:, None]
+
+  def aggregate(self, edges: tuple[jax.Array, ...]) -> dict[str, jax.Array]:
+    values = jnp.concatenate(edges, axis=0)
+    into = jnp.concatenate([into for _, _, into in self._ends])
+    num = self.total_nodes
+    count = self.in_degree().astype(values.dtype)
+    degree = jnp.maximum(count, 1)
+    low = jraph.segment_min(values, into, num)
+    high = jraph.segment_max(values, into, num)
+    zero = jnp.zeros_like(low)
+    return {
+      'mean': jraph.segment_sum(values, into, num) / degree,
+      'min': jnp.where(count > 0, low, zero),
+      'max': jnp.where(count > 0, high, zero),
+      'mean_square': jraph.segment_sum(values * values, into, num) / degree,
+    }
+
+  def graph_moments(
+    self, nodes: jax.Array, *, over_batch: bool
+  ) -> tuple[jax.Array, jax.Array]:
+    if over_batch:
+      ids, num = jnp.zeros_like(self._graph_ids), 1
+    else:
+      ids, num = self._graph_ids, self.num_graphs
+    features = nodes.shape[-1]
+    mask = self.node_mask.astype(nodes.dtype)
+    count = jnp.maximum(jraph.segment_sum(mask, ids, num) * features, 1)
+
+    def mean_of(values: jax.Array) -> jax.Array:
+      values = jnp.sum(self._clean(values, self.node_mask), axis=-1)
+      return (jraph.segment_sum(values, ids, num) / count)[ids][:, None]
+
+    mean = mean_of(nodes)
+    centred = nodes - mean
+    return mean, mean_of(centred * centred)
+
+  def _chosen(self, which: str | int) -> jax.Array:
+    if which == 'all':
+      return self.node_mask
+    if which == 'last':
+      return self.node_ids('role') == structure.ROLES['output']
+    return self.node_mask & (self.node_ids('depth') == which)
+
+  def pool(
+    self, nodes: jax.Array, *, method: str, which: str | int
+  ) -> jax.Array:
+    mask = self._chosen(which)
+    ids = jnp.where(mask, self._graph_ids, self.num_graphs)
+    count = jraph.segment_sum(mask.astype(nodes.dtype), ids, self.num_graphs)
+    if method == 'mean':
+      total = jraph.segment_sum(nodes, ids, self.num_graphs)
+      return total / jnp.maximum(count, 1)[:, None]
+    high = jraph.segment_max(nodes, ids, self.num_graphs)
+    return jnp.where(count[:, None] > 0, high, jnp.zeros_like(high))
+
+  def last_nodes(self, nodes: jax.Array, *, count: int) -> jax.Array:
+    first = self._starts() + self._n_node - count
+    index = first[:, None] + jnp.arange(count)
+    index = jnp.clip(index, 0, self.total_nodes - 1)
+    mask = self.graph_mask[:, None, None]
+    return jnp.where(mask, nodes[index], jnp.zeros((), nodes.dtype))
+
+  def _starts(self) -> jax.Array:
+    if self._per_graph:
+      return jnp.arange(self.num_graphs) * self.max_nodes
+    return jnp.cumsum(self._n_node) - self._n_node
+
+  def _require_max_nodes(self) -> int:
+    if self.max_nodes is None:
+      raise ValueError(
+        'max_nodes must be given to make a concatenated batch dense, got None; '
+        'set max_nodes on the model to the most nodes of a graph, or lay the '
+        'batch out per graph.'
+      )
+    return self.max_nodes
+
+  def to_dense_nodes(self, nodes: jax.Array) -> jax.Array:
+    max_nodes = self._require_max_nodes()
+    index = self._starts()[:, None] + jnp.arange(max_nodes)
+    values = nodes[jnp.clip(index, 0, self.total_nodes - 1)]
+    return jnp.where(
+      self.dense_mask()[..., None], values, jnp.zeros((), nodes.dtype)
+    )
+
+  def from_dense_nodes(self, nodes: jax.Array) -> jax.Array:
+    local = jnp.minimum(self._local, nodes.shape[1] - 1)
+    return self._clean(nodes[self._graph_ids, local], self.node_mask)
+
+  def to_dense_edges(
+    self, edges: tuple[jax.Array, ...], *, fill: jax.Array
+  ) -> jax.Array:
+    size = self._require_max_nodes()
+    shape = (self.num_graphs, size, size, fill.shape[-1])
+    dense = jnp.broadcast_to(fill, shape).astype(edges[0].dtype)
+    for (source, target, _), values in zip(self._ends, edges, strict=True):
+      graph = jnp.where(
+        self.edge_mask, self._graph_ids[source], self.num_graphs
+      )
+      dense = dense.at[graph, self._local[source], self._local[target]].set(
+        values, mode='drop'
+      )
+    return dense
+
+  def network_weights(self) -> Any:
+    def clean(values: jax.Array) -> jax.Array:
+      mask = self.graph_mask.reshape(-1, *[1] * (values.ndim - 1))
+      return jnp.where(mask, values, jnp.zeros_like(values))
+
+    return jax.tree.map(clean, self._globals[encoding.WEIGHTS])
+
+  def dense_mask(self) -> jax.Array:
+    return jnp.arange(self._require_max_nodes()) < self._n_node[:, None]
+
+  def last_mask(self, *, count: int) -> jax.Array:
+    nodes = jnp.arange(self._require_max_nodes())
+    last = self._n_node[:, None]
+    return (nodes >= last - count) & (nodes < last)
