@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From raw biases and weights to node and edge embeddings (paper, sec. 2).
+
+The order of the reference is kept: Gaussian Fourier features and a linear map,
+probe features added to the nodes, a second linear map, then the embeddings of
+position and activation.
+"""
+
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ng_jax import graphs
+from ng_jax import numerics
+from ng_jax.layers import identity
+from ng_jax.layers import linear
+from ng_jax.layers import probe
+
+
+def _contract(values: jax.Array, matrix: Any) -> jax.Array:
+  """Values [..., c] times matrix [c, d]; an outer product where c is 1."""
+  if values.shape[-1] == 1:
+    return values * matrix[0]
+  return values @ matrix
+
+
+class FeatureProjection(nn.Module):
+  """Fourier features and a linear map of raw weights or biases.
+
+  gamma(v) = [cos(2 pi B v), sin(2 pi B v)], B ~ N(0, scale^2) fixed (paper,
+  appendix; Tancik et al., 2020), then Linear. Blocks with fewer channels than
+  the common width multiply their own rows of B, so nothing is padded.
+
+  Attributes:
+    features: output width.
+    fourier_size: rows of B; 0 maps the raw values linearly.
+    fourier_scale: standard deviation of B.
+    num_layers: linear layers; beyond the first with SiLU in between.
+    dtype: computation dtype.
+  """
+
+  features: int
+  fourier_size: int = 128
+  fourier_scale: float = 3.0
+  num_layers: int = 1
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(
+    self,
+    groups: tuple[jax.Array, ...],
+    placements: tuple[np.ndarray, ...],
+  ) -> graphs.EdgeGroups:
+    """Projects each group with the same parameters.
+
+    Args:
+      groups: arrays [..., c_g] float.
+      placements: per group [c_g, channels], where its features lie among the
+        common channels.
+
+    Returns:
+      Arrays [..., features], one per group. Jit: yes.
+    """
+    channels = placements[0].shape[1]
+    fan_in = 2 * self.fourier_size or channels
+    kernel, bias = linear.linear_params(self, fan_in, self.features)
+    frequencies = None
+    if self.fourier_size:
+      frequencies = self.variable(
+        'constants',
+        'frequencies',
+        lambda: (
+          self.fourier_scale
+          * jax.random.normal(
+            self.make_rng('params'), (self.fourier_size, channels)
+          )
+        ),
+      ).value
+
+    def project(values: jax.Array, placement: np.ndarray) -> jax.Array:
+      if frequencies is None:
+        placed = placement.astype(kernel.dtype) @ kernel
+        values, placed, shift = nn.dtypes.promote_dtype(
+          values, placed, bias, dtype=self.dtype
+        )
+        return _contract(values, placed) + shift
+      own = placement.astype(frequencies.dtype) @ frequencies.T
+      sine, cosine = numerics.sin_cos_turns(_contract(values, own))
+      sine, cosine, maps, shift = nn.dtypes.promote_dtype(
+        sine, cosine, kernel, bias, dtype=self.dtype
+      )
+      half = self.fourier_size
+      return cosine @ maps[:half] + sine @ maps[half:] + shift
+
+    outputs = tuple(map(project, groups, placements))
+    for i in range(1, self.num_layers):
+      layer = linear.Linear(self.features, dtype=self.dtype, name=f'layer_{i}')
+      outputs = tuple(layer(nn.silu(h)) for h in outputs)
+    return outputs
+
+
+class GraphEmbedding(nn.Module):
+  """The whole input stage of NG-GNN and NG-T.
+
+  Attributes:
+    node_size: width of node embeddings.
+    edge_size: width of edge embeddings.
+    fourier_size: see `FeatureProjection`.
+    fourier_scale: see `FeatureProjection`.
+    num_input_layers: see `FeatureProjection`.
+    use_weights: False replaces projected weights by zeros (ablation).
+    use_biases: False replaces projected biases by zeros (ablation).
+    position_sizes: (inputs, hidden layers, outputs), or None for no positions.
+    activation_embedding: whether to add activation embeddings.
+    statistics: means and standard deviations that normalise the raw values; an
+      object with tuples weight_mean, weight_std, bias_mean, bias_std.
+    num_probes: learned probe inputs; 0 for none.
+    network: the family that runs the probes, with `activations`.
+    dtype: computation dtype.
+  """
+
+  node_size: int
+  edge_size: int
+  fourier_size: int = 128
+  fourier_scale: float = 3.0
+  num_input_layers: int = 1
+  use_weights: bool = True
+  use_biases: bool = True
+  position_sizes: tuple[int, int, int] | None = None
+  activation_embedding: bool = False
+  statistics: Any = None
+  num_probes: int = 0
+  network: Any = None
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(
+    self, connectivity: graphs.Connectivity
+  ) -> tuple[jax.Array, graphs.EdgeGroups, jax.Array]:
+    """Embeds the nodes and edges of a batch of graphs.
+
+    Args:
+      connectivity: of the batch.
+
+    Returns:
+      nodes [..., node_size]; edge groups [..., edge_size]; the vector
+      [edge_size] that pairs without an edge carry. Jit: yes.
+    """
+    weights, biases = self._normalised(connectivity)
+    channels = connectivity.placements[0].shape[1]
+    no_edge = jnp.zeros((channels,), biases.dtype)
+    edges = self._projection(self.edge_size, 'edge_projection')(
+      (*weights, no_edge),
+      (*connectivity.placements, np.eye(channels, dtype=np.float32)),
+    )
+    width = biases.shape[-1]
+    (nodes,) = self._projection(self.node_size, 'node_projection')(
+      (biases,), (np.eye(width, dtype=np.float32),)
+    )
+    edges = edges if self.use_weights else jax.tree.map(jnp.zeros_like, edges)
+    nodes = nodes if self.use_biases else jnp.zeros_like(nodes)
+    if self.num_probes:
+      nodes = nodes + probe.ProbeFeatures(
+        self.node_size, self.num_probes, self.network, name='probes'
+      )(connectivity)
+    nodes = linear.Linear(self.node_size, dtype=self.dtype, name='node_in')(
+      nodes
+    )
+    edge_in = linear.Linear(self.edge_size, dtype=self.dtype, name='edge_in')
+    *embedded, fill = (edge_in(e) for e in edges)
+    if self.position_sizes:
+      nodes = nodes + identity.PositionEmbedding(
+        *self.position_sizes, self.node_size, name='positions'
+      )(connectivity).astype(nodes.dtype)
+    if self.activation_embedding:
+      nodes = nodes + identity.ActivationEmbedding(
+        self.node_size, name='activations'
+      )(connectivity).astype(nodes.dtype)
+    return nodes, tuple(embedded), fill
+
+  def _projection(self, features: int, name: str) -> FeatureProjection:
+    return FeatureProjection(
+      features,
+      self.fourier_size,
+      self.fourier_scale,
+      self.num_input_layers,
+      self.dtype,
+      name=name,
+    )
+
+  def _normalised(
+    self, connectivity: graphs.Connectivity
+  ) -> tuple[graphs.EdgeGroups, jax.Array]:
+    """(x - mean) / std with the layer's statistics; inputs and skips as is."""
+    weights = connectivity.edge_features()
+    biases = connectivity.node_features()
+    if self.statistics is None:
+      return weights, biases
+
+    def table(name: str, identity: float) -> jax.Array:
+      values = getattr(self.statistics, name)
+      # The last row, index -1, belongs to what is never normalised.
+      constant = self.variable('constants', name, lambda: jnp.asarray(values))
+      return jnp.append(constant.value, identity)
+
+    weight_mean, weight_std = (
+      table('weight_mean', 0.0),
+      table('weight_std', 1.0),
+    )
+    bias_mean, bias_std = table('bias_mean', 0.0), table('bias_std', 1.0)
+    weights = tuple(
+      (w - weight_mean[layer].astype(w.dtype))
+      / weight_std[layer].astype(w.dtype)
+      for w, layer in zip(weights, connectivity.edge_layers(), strict=True)
+    )
+    rows = connectivity.node_ids('depth') - 1
+    biases = (
+      biases - bias_mean[rows][:, None].astype(biases.dtype)
+    ) / bias_std[rows][:, None].astype(biases.dtype)
+    return weights, biases

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks that read networks."""
+
+from ng_jax.models.gnn import NeuralGraphGNN
+from ng_jax.models.registry import create
+from ng_jax.models.registry import MODELS
+from ng_jax.models.transformer import NeuralGraphTransformer
+
+__all__ = ('MODELS', 'NeuralGraphGNN', 'NeuralGraphTransformer', 'create')

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What NG-GNN and NG-T have in common: their options and their input stage."""
+
+from typing import Any
+
+from flax import linen as nn
+import jax
+
+from ng_jax import graphs
+from ng_jax import layers
+
+
+class NeuralGraphModel(nn.Module):
+  """Common options; see `models.create` for how specs fill them in.
+
+  Attributes:
+    num_outputs: width of the prediction (classes).
+    num_inputs: input neurons of the networks read, rows of the position table.
+    num_hidden_layers: most hidden layers of the networks read.
+    num_output_nodes: output neurons of the networks read.
+    position_embedding: whether nodes know which input, hidden layer or output
+      they are.
+    activation_embedding: whether hidden nodes know their activation function.
+    statistics: `weights.Statistics` that normalise the raw values, or None.
+    network: the family that runs the probes (`networks.Siren(...)`).
+    num_probes: learned probe inputs; 0 for none.
+    fourier_size: Gaussian Fourier features; 0 for a linear map.
+    fourier_scale: their standard deviation.
+    num_input_layers: linear layers of the input projection.
+    use_weights: False hides the weights (ablation).
+    use_biases: False hides the biases (ablation).
+    pooling: 'cat', 'mean', 'max', 'cat_mean', for NG-T also 'mean_edge',
+      'max_edge' and 'cls_token'.
+    pooled_nodes: 'last' (outputs) or 'all', or the depth of one layer.
+    dropout: rate.
+    dtype: computation dtype; None follows inputs and parameters.
+  """
+
+  num_outputs: int = 10
+  num_inputs: int = 2
+  num_hidden_layers: int = 2
+  num_output_nodes: int = 1
+  position_embedding: bool = True
+  activation_embedding: bool = False
+  statistics: Any = None
+  network: Any = None
+  num_probes: int = 0
+  fourier_size: int = 128
+  fourier_scale: float = 3.0
+  num_input_layers: int = 1
+  use_weights: bool = True
+  use_biases: bool = True
+  pooling: str = 'cat'
+  pooled_nodes: str | int = 'last'
+  dropout: float = 0.2
+  dtype: Any = None
+
+  def embed(
+    self,
+    connectivity: graphs.Connectivity,
+    *,
+    node_size: int,
+    edge_size: int,
+  ) -> tuple[jax.Array, graphs.EdgeGroups, jax.Array]:
+    """Input stage: `layers.GraphEmbedding` with the model's options.
+
+    Args:
+      connectivity: of the batch.
+      node_size: width of node embeddings.
+      edge_size: width of edge embeddings.
+
+    Returns:
+      nodes, edge groups and the vector of pairs without an edge. Jit: yes.
+    """
+    positions = (
+      (self.num_inputs, self.num_hidden_layers, self.num_output_nodes)
+      if self.position_embedding
+      else None
+    )
+    return layers.GraphEmbedding(
+      node_size,
+      edge_size,
+      self.fourier_size,
+      self.fourier_scale,
+      self.num_input_layers,
+      self.use_weights,
+      self.use_biases,
+      positions,
+      self.activation_embedding,
+      self.statistics,
+      self.num_probes,
+      self.network,
+      self.dtype,
+      name='embedding',
+    )(connectivity)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NG-GNN: a graph neural network over neural graphs (paper, section 3)."""
+
+from flax import linen as nn
+import jax
+import jraph
+
+from ng_jax import graphs
+from ng_jax import layers
+from ng_jax.models import base
+
+
+class NeuralGraphGNN(base.NeuralGraphModel):
+  """PNA message passing with FiLM-modulated edges and edge updates.
+
+  Attributes: those of `NeuralGraphModel` and
+    hidden_size: width of nodes, edges and readout.
+    num_layers: rounds of message passing.
+    reverse_edges: also pass messages against the edges.
+    norm_mode: 'graph' (default), 'batch' (the reference's) or 'node'.
+    modulation: 'film', 'gate' or 'concat'.
+    degree_constant: delta of PNA, mean log(degree + 1) over the training set
+      (forward edges); 2.246871 for SIRENs of sizes (2, 32, 32, 1).
+    zero_small_std: rule for small standard deviations, see `aggregate_pna`.
+    num_readout_layers: linear layers of the readout.
+  """
+
+  hidden_size: int = 32
+  num_layers: int = 4
+  reverse_edges: bool = True
+  norm_mode: str = 'graph'
+  modulation: str = 'film'
+  degree_constant: float = 2.246871
+  zero_small_std: bool = False
+  num_readout_layers: int = 3
+
+  @nn.compact
+  def __call__(
+    self, graph: jraph.GraphsTuple, *, train: bool = False
+  ) -> jax.Array:
+    """Predicts from networks.
+
+    Args:
+      graph: of `graphs.encode` with one batch axis, or any padded batch with
+        the fields of `graphs.flatten`.
+      train: whether dropout is on; needs the rng 'dropout'.
+
+    Returns:
+      [num_graphs, num_outputs]; rows of padding graphs mean nothing. Jit: yes.
+
+    Raises:
+      ValueError: unknown pooling, norm or modulation, a graph without the
+        needed fields.
+    """
+    connectivity = graphs.connect(graph, reverse=self.reverse_edges)
+    nodes, edges, _ = self.embed(
+      connectivity, node_size=self.hidden_size, edge_size=self.hidden_size
+    )
+    nodes, _ = self._backbone(nodes, edges, connectivity, train=train)
+    pooled = layers.pool_nodes(
+      nodes,
+      connectivity,
+      method=self.pooling,
+      which=self.pooled_nodes,
+      num_outputs=self.num_output_nodes,
+      num_hidden_layers=self.num_hidden_layers,
+    )
+    return layers.Readout(
+      self.hidden_size,
+      self.num_outputs,
+      self.num_readout_layers,
+      self.dtype,
+      name='readout',
+    )(pooled)
+
+  def _backbone(
+    self,
+    nodes: jax.Array,
+    edges: graphs.EdgeGroups,
+    connectivity: graphs.Connectivity,
+    *,
+    train: bool,
+  ) -> tuple[jax.Array, graphs.EdgeGroups]:
+    for i in range(self.num_layers):
+      nodes = layers.PNAConv(
+        self.hidden_size,
+        self.degree_constant,
+        self.modulation,
+        self.zero_small_std,
+        self.dtype,
+        name=f'conv_{i}',
+      )(nodes, edges, connectivity)
+      if i == self.num_layers - 1:
+        break
+      nodes = layers.GraphNorm(self.norm_mode, self.dtype, name=f'norm_{i}')(
+        nodes, connectivity
+      )
+      nodes = nn.Dropout(self.dropout)(nn.silu(nodes), deterministic=not train)
+      edges = layers.EdgeUpdate(
+        self.hidden_size, self.dtype, name=f'edge_update_{i}'
+      )(nodes, edges, connectivity)
+    return nodes, edges

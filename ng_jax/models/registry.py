@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models by name."""
+
+import dataclasses
+import difflib
+from typing import Any
+
+from flax import linen as nn
+
+from ng_jax import specs
+from ng_jax.models import gnn
+from ng_jax.models import transformer
+
+MODELS: dict[str, type[nn.Module]] = {
+  'ng_gnn': gnn.NeuralGraphGNN,
+  'ng_t': transformer.NeuralGraphTransformer,
+}
+
+
+def create(
+  name: str, *, spec: specs.NetworkSpec | None = None, **options: Any
+) -> nn.Module:
+  """Makes a model.
+
+  Args:
+    name: 'ng_gnn' or 'ng_t'.
+    spec: of the (largest) network that will be read; fills in num_inputs,
+      num_hidden_layers and num_output_nodes where the options do not.
+    **options: fields of the model.
+
+  Returns:
+    A Flax module: `model.init({'params': key}, graph)` and
+    `model.apply(variables, graph, train=..., rngs={'dropout': key})`.
+    Jit: static.
+
+  Raises:
+    ValueError: an unknown name or option; the known ones are listed.
+  """
+  if name not in MODELS:
+    raise ValueError(
+      f'unknown model {name!r}; expected one of {sorted(MODELS)}.'
+    )
+  known = [
+    f.name
+    for f in dataclasses.fields(MODELS[name])
+    if f.name not in ('parent', 'name')
+  ]
+  for option in options:
+    if option not in known:
+      close = difflib.get_close_matches(option, known, n=1)
+      hint = f'; did you mean {close[0]!r}?' if close else ''
+      raise ValueError(
+        f'model {name!r} has no option {option!r}{hint} Known options: '
+        f'{sorted(known)}.'
+      )
+  if spec is not None:
+    options = {
+      'num_inputs': spec.num_inputs,
+      'num_hidden_layers': spec.num_hidden_sets,
+      'num_output_nodes': spec.num_outputs,
+      **options,
+    }
+  return MODELS[name](**options)
