@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images, and the data sets of networks that are made from them."""

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data sets of implicit neural representations: make them, load them.
+
+    settings = inr.InrSettings(source='digits', ...)
+    dataset = inr.make_or_load(settings, data_dir='data')
+    dataset.split('train').weights  # {'layer_1': {'kernel': [num, 2, 16], ...
+
+A data set lies in a folder named by a hash of its settings and is made once.
+`ng_jax.data.making` does that; this module is what everything else uses.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from ng_jax import networks
+from ng_jax import specs
+from ng_jax.data import inr_settings
+from ng_jax.data import jobs
+from ng_jax.data import making
+from ng_jax.data import shards
+
+InrSettings = inr_settings.InrSettings
+settings_from_dict = inr_settings.from_dict
+make = making.make
+
+SPLITS = jobs.SPLITS
+_FOLDERS = ('data_dir', 'image_dir', 'name')
+
+
+@dataclasses.dataclass(frozen=True)
+class InrSplit:
+  """Networks of one split, in the order of their images, then views.
+
+  Attributes:
+    weights: nested, leaves [num_networks, ...] float, numpy.
+    labels: [num_networks] int32.
+    images: [num_networks, rows, columns, channels] uint8; divide by the data
+      set's `max_value` for the pixels that were fitted.
+    image_index: [num_networks] int32, number of the image in the source's
+      split (validation images are training images of the source).
+    view: [num_networks] int32, which of the fits of that image.
+    psnr: [num_networks] float32, in dB.
+  """
+
+  weights: dict[str, Any]
+  labels: np.ndarray
+  images: np.ndarray
+  image_index: np.ndarray
+  view: np.ndarray
+  psnr: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class InrDataset:
+  """A data set of INRs.
+
+  Attributes:
+    path: its folder.
+    settings: that it was made with.
+    card: contents of card.json.
+    network: the SIREN whose weights they are.
+    splits: {'train', 'validation', 'test'}.
+    class_names: of the labels.
+    max_value: of `InrSplit.images`, what is white.
+  """
+
+  path: pathlib.Path
+  settings: InrSettings
+  card: dict[str, Any]
+  network: networks.Siren
+  splits: dict[str, InrSplit]
+  class_names: tuple[str, ...]
+  max_value: int
+
+  def split(self, name: str) -> InrSplit:
+    """Returns a split by name; ValueError lists the known ones. Jit: no."""
+    if name not in self.splits:
+      raise ValueError(
+        f'unknown split {name!r}; expected one of {sorted(self.splits)}.'
+      )
+    return self.splits[name]
+
+
+def split_config(
+  config: Mapping[str, Any],
+) -> tuple[InrSettings, dict[str, str]]:
+  """Takes the data part of a config apart.
+
+  Args:
+    config: fields of `InrSettings`, and of the folders 'data_dir', 'image_dir'
+      and perhaps 'name'.
+
+  Returns:
+    The settings, and the folders as arguments of `make` and `make_or_load`.
+    Jit: no.
+
+  Raises:
+    ValueError: an unknown field, or a bad value.
+  """
+  fields = dict(config)
+  folders = {name: fields.pop(name) for name in _FOLDERS if name in fields}
+  return inr_settings.from_dict(fields), folders
+
+
+def make_or_load(
+  settings: InrSettings,
+  data_dir: str | os.PathLike[str],
+  *,
+  image_dir: str | None = None,
+  name: str | None = None,
+) -> InrDataset:
+  """Returns the data set of these settings; makes it where it is missing.
+
+  Args:
+    settings: of the data set.
+    data_dir: where made sets are kept.
+    image_dir: folder of the image files; not needed when the set is there.
+    name: of the set's folder, instead of the hash of its settings.
+
+  Returns:
+    The data set. Jit: no.
+
+  Raises:
+    ValueError: as `make` and `load`.
+  """
+  return load(make(settings, data_dir, image_dir=image_dir, name=name))
+
+
+def load(path: str | os.PathLike[str]) -> InrDataset:
+  """Reads a data set that is finished.
+
+  Args:
+    path: its folder, as `make` returns it.
+
+  Returns:
+    The data set, on the host. Jit: no.
+
+  Raises:
+    ValueError: no data set there, an unfinished one, or damaged files.
+  """
+  path = pathlib.Path(path)
+  try:
+    card = json.loads((path / making.CARD).read_text(encoding='utf-8'))
+    settings = inr_settings.from_dict(card['settings'])
+    images = card['images']
+    network = settings.network(images['shape'][-1])
+    counts = card['num_networks']
+  except (OSError, KeyError, json.JSONDecodeError) as error:
+    raise ValueError(
+      f'{path} must hold a finished INR data set, but its {making.CARD} cannot '
+      f'be read ({error!r}); make the set again with the same settings, which '
+      'continues where it stopped.'
+    ) from error
+  splits = {}
+  for name in SPLITS:
+    file = path / making.ARRAYS / f'{name}.safetensors'
+    if file.exists():
+      arrays = shards.read(file, num_rows=counts[name])
+    else:
+      arrays = _read_tfds(path, name)
+    splits[name] = _to_split(network.spec, arrays)
+  return InrDataset(
+    path=path,
+    settings=settings,
+    card=card,
+    network=network,
+    splits=splits,
+    class_names=tuple(images['class_names']),
+    max_value=images['max_value'],
+  )
+
+
+def _to_split(
+  spec: specs.NetworkSpec, arrays: dict[str, np.ndarray]
+) -> InrSplit:
+  prefix = making.WEIGHTS + '/'
+  weights = specs.from_leaf_arrays(
+    {
+      path.removeprefix(prefix): x
+      for path, x in arrays.items()
+      if path.startswith(prefix)
+    }
+  )
+  specs.check_weights(spec, weights)
+  return InrSplit(
+    weights=weights,
+    labels=arrays['label'],
+    images=arrays['image'],
+    image_index=arrays['image_index'],
+    view=arrays['view'],
+    psnr=arrays['psnr'],
+  )
+
+
+def _read_tfds(path: pathlib.Path, split: str) -> dict[str, np.ndarray]:
+  """Reads a split from array_record, about 3,000 networks a second."""
+  import tensorflow_datasets as tfds
+
+  try:
+    builder = tfds.builder_from_directory(path / making.TFDS)
+    source = builder.as_data_source(split)
+    examples = source.__getitems__(list(range(len(source))))
+  except Exception as error:  # TFDS and array_record raise their own.
+    raise ValueError(
+      f'the split {split!r} of {path / making.TFDS} cannot be read '
+      f'({type(error).__name__}: {error}); delete {path} and make the set '
+      'again.'
+    ) from error
+  flat = [specs.leaf_arrays(example) for example in examples]
+  stack = functools.partial(np.stack, axis=0)
+  arrays = {
+    name: stack([example[name] for example in flat]) for name in flat[0]
+  }
+  return {
+    name: x.astype(np.int32) if name in making.INTEGERS else x
+    for name, x in arrays.items()
+  }

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pieces of a data set that is being made, so that a killed run can go on.
+
+A shard is one safetensors file, written under a temporary name and renamed:
+what has its final name is whole.
+"""
+
+from collections.abc import Mapping
+import os
+import pathlib
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def write(path: str | pathlib.Path, arrays: Arrays) -> None:
+  """Writes arrays so that the file is either whole or not there.
+
+  Args:
+    path: of the file; its folder is made.
+    arrays: {name: array}.
+
+  Jit: no.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f'{path.name}.tmp{os.getpid()}')
+  contiguous = {name: np.ascontiguousarray(x) for name, x in arrays.items()}
+  temporary.write_bytes(safetensors.numpy.save(contiguous))
+  os.replace(temporary, path)
+
+
+def write_text(path: str | pathlib.Path, text: str) -> None:
+  """Writes a text so that the file is either whole or not there.
+
+  Args:
+    path: of the file.
+    text: its content.
+
+  Jit: no.
+  """
+  path = pathlib.Path(path)
+  temporary = path.with_name(f'{path.name}.tmp{os.getpid()}')
+  temporary.write_text(text, encoding='utf-8')
+  os.replace(temporary, path)
+
+
+def read(path: str | pathlib.Path, *, num_rows: int) -> dict[str, np.ndarray]:
+  """Reads what `write` wrote.
+
+  Args:
+    path: of the file.
+    num_rows: length that every array must have.
+
+  Returns:
+    {name: array}. Jit: no.
+
+  Raises:
+    ValueError: the file is missing, damaged or of another length.
+  """
+  path = pathlib.Path(path)
+  try:
+    arrays = safetensors.numpy.load_file(path)
+    lengths = {len(x) for x in arrays.values()}
+    if lengths != {num_rows}:
+      raise ValueError(f'it holds {sorted(lengths)} rows')
+  except (OSError, ValueError, safetensors.SafetensorError) as error:
+    raise ValueError(
+      f'{path} must hold {num_rows:,} networks, but cannot be read ({error}); '
+      'delete it and run the same command again, which makes only what is '
+      'missing.'
+    ) from error
+  return arrays
