@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of a run: learning curves, confusion matrix, INRs beside images.
+
+Needs matplotlib (extra `demo`), imported when a figure is made. Figures are
+made without pyplot, so nothing opens a window or changes a global setting.
+Colours are from the palette of Okabe and Ito, told apart by colour-blind
+readers, and lines differ in style as well.
+"""
+
+from collections.abc import Mapping, Sequence
+import pathlib
+from typing import Any
+
+import numpy as np
+
+_BLUE = '#0072B2'
+_ORANGE = '#D55E00'
+_GREY = '#666666'
+# (name in metrics.jsonl, label, colour, line style)
+_CURVES = (
+  ('train', 'training batches', _BLUE, '-'),
+  ('validation', 'validation', _ORANGE, '--'),
+)
+
+
+def learning_curves(
+  lines: Sequence[Mapping[str, float]], *, title: str = ''
+) -> Any:
+  """Draws loss and accuracy over steps.
+
+  Args:
+    lines: of metrics.jsonl: 'step' and any of 'train_loss',
+      'train_accuracy', 'validation_loss', 'validation_accuracy',
+      'test_accuracy' and 'best_step'.
+    title: above the figure.
+
+  Returns:
+    A matplotlib Figure with two panels. Jit: no.
+  """
+  figure = _figure((9.0, 3.6))
+  panels = figure.subplots(1, 2)
+  for panel, quantity in zip(panels, ('loss', 'accuracy'), strict=True):
+    for prefix, label, colour, style in _CURVES:
+      name = f'{prefix}_{quantity}'
+      points = [(x['step'], x[name]) for x in lines if name in x]
+      if points:
+        panel.plot(
+          *zip(*points, strict=True),
+          color=colour,
+          linestyle=style,
+          marker='o' if len(points) < 30 else None,
+          markersize=3,
+          label=label,
+        )
+    panel.set_xlabel('optimizer step')
+    panel.grid(color='#dddddd', linewidth=0.6)
+    panel.spines[['top', 'right']].set_visible(False)
+    panel.set_xlim(left=0)
+  panels[0].set_ylabel('cross-entropy (nats)')
+  panels[0].set_ylim(bottom=0)
+  panels[1].set_ylabel('accuracy')
+  panels[1].set_ylim(0, 1.02)
+  final = [x for x in lines if 'test_accuracy' in x]
+  if final:
+    panels[1].plot(
+      final[-1].get('best_step', final[-1]['step']),
+      final[-1]['test_accuracy'],
+      color='black',
+      linestyle='none',
+      marker='*',
+      markersize=10,
+      label=f'test {final[-1]["test_accuracy"]:.3f}',
+    )
+  panels[1].legend(frameon=False, loc='lower right')
+  if title:
+    figure.suptitle(title)
+  return figure
+
+
+def confusion_matrix(
+  counts: np.ndarray, *, class_names: Sequence[str], title: str = ''
+) -> Any:
+  """Draws how often each class is taken for each other one.
+
+  Args:
+    counts: [num_classes, num_classes] int, rows are labels.
+    class_names: num_classes names.
+    title: above the figure.
+
+  Returns:
+    A matplotlib Figure; a cell holds the count, its shade is the fraction of
+    the row. Jit: no.
+  """
+  num_classes = counts.shape[0]
+  fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+  size = 2.4 + 0.42 * num_classes
+  figure = _figure((size + 0.8, size))
+  panel = figure.subplots()
+  shades = panel.imshow(fractions, cmap='Blues', vmin=0, vmax=1)
+  for row in range(num_classes):
+    for column in range(num_classes):
+      if counts[row, column]:
+        panel.text(
+          column,
+          row,
+          str(counts[row, column]),
+          ha='center',
+          va='center',
+          fontsize=8,
+          color='white' if fractions[row, column] > 0.5 else 'black',
+        )
+  turn = 0 if max(map(len, class_names)) <= 3 else 60
+  panel.set_xticks(range(num_classes), class_names, rotation=turn)
+  panel.set_yticks(range(num_classes), class_names)
+  panel.set_xlabel('prediction')
+  panel.set_ylabel('label')
+  bar = figure.colorbar(shades, ax=panel, shrink=0.8)
+  bar.set_label('fraction of the label')
+  if title:
+    panel.set_title(title)
+  return figure
+
+
+def renderings(
+  images: np.ndarray,
+  rendered: np.ndarray,
+  *,
+  titles: Sequence[str],
+  title: str = '',
+) -> Any:
+  """Draws images and, below each, what its INR represents.
+
+  Args:
+    images: [num_images, rows, columns, channels] float in [0, 1], one or
+      three channels.
+    rendered: the same shape, clipped to [0, 1] here.
+    titles: num_images short texts, above the columns.
+    title: above the figure.
+
+  Returns:
+    A matplotlib Figure. Jit: no.
+  """
+  num_images = images.shape[0]
+  figure = _figure((0.6 + 1.0 * num_images, 3.0))
+  panels = figure.subplots(2, num_images, squeeze=False)
+  for row, (stack, name) in enumerate(
+    ((images, 'image'), (rendered, 'its INR'))
+  ):
+    for column in range(num_images):
+      panel = panels[row, column]
+      picture = np.clip(stack[column], 0.0, 1.0)
+      if picture.shape[-1] == 1:
+        picture = picture[..., 0]
+      panel.imshow(
+        picture, cmap='gray', vmin=0, vmax=1, interpolation='nearest'
+      )
+      panel.set_xticks([])
+      panel.set_yticks([])
+      if row == 0:
+        panel.set_title(titles[column], fontsize=8)
+    panels[row, 0].set_ylabel(name)
+  if title:
+    figure.suptitle(title, color=_GREY, fontsize=10)
+  return figure
+
+
+def save(figure: Any, path: str | pathlib.Path) -> None:
+  """Writes a figure as a picture, under a temporary name first.
+
+  Args:
+    figure: of this module.
+    path: ends in .png, .pdf or .svg.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f'.part-{path.name}')
+  figure.savefig(temporary, dpi=150)
+  temporary.replace(path)
+
+
+def to_array(figure: Any) -> np.ndarray:
+  """Returns the pixels of a figure, [rows, columns, 3] uint8."""
+  from matplotlib.backends import backend_agg
+
+  canvas = backend_agg.FigureCanvasAgg(figure)
+  canvas.draw()
+  return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _figure(size: tuple[float, float]) -> Any:
+  from matplotlib import figure
+
+  return figure.Figure(figsize=size, layout='constrained')

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a config to everything that a run of classification needs.
+
+Data on the devices, the model, the optimizer, a fresh state and the compiled
+evaluation; built once, in the order in which errors are cheapest.
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import functools
+from typing import Any
+
+from flax import linen as nn
+import jax
+import ml_collections
+import numpy as np
+import optax
+
+from ng_jax import graphs
+from ng_jax import networks
+from ng_jax import specs
+from ng_jax.data import inr
+from ng_jax.train import classifier
+from ng_jax.train import devices as devices_lib
+from ng_jax.train import evaluate
+from ng_jax.train import optimizers
+from ng_jax.train import state as state_lib
+from ng_jax.train import steps
+from ng_jax.weights import augment
+from ng_jax.weights import statistics
+
+# Purposes that the key of a run is folded with.
+_INIT, _TRAINING = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Where a split lies in the data of an experiment.
+
+  Attributes:
+    first_row: of the split.
+    labels: [num_examples] int32 on the host.
+    image_index: [num_examples] int32, number of the image in the source.
+  """
+
+  first_row: int
+  labels: np.ndarray
+  image_index: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """What a run works with; see the module's docstring.
+
+  Attributes:
+    config: of the run.
+    dataset: as made or read.
+    data: {'weights': tree [num_rows, ...], 'label': [num_rows]} on the devices,
+      all splits one after the other, so that one compiled program serves all.
+    splits: {'train', 'validation', 'test'}.
+    devices: that the run works on.
+    optimizer: of the params.
+    learning_rate: optimizer step to rate.
+    init: makes the state before the first step; `jax.eval_shape(init)` gives
+      its shapes without computing anything.
+    train_step: see `devices.make_step`.
+    eval_step: see `devices.make_step`.
+  """
+
+  config: ml_collections.ConfigDict
+  dataset: inr.InrDataset
+  data: dict[str, Any]
+  splits: Mapping[str, Split]
+  devices: list[jax.Device]
+  optimizer: optax.GradientTransformation
+  learning_rate: optax.Schedule
+  init: Callable[[], state_lib.TrainState]
+  train_step: devices_lib.Step
+  eval_step: devices_lib.Step
+
+  @property
+  def multiple_of(self) -> int:
+    """What the length of index vectors must divide by."""
+    num_devices = len(self.devices) * jax.process_count()
+    return num_devices * max(self.config.microbatch_size, 1)
+
+  def evaluate(
+    self, state: state_lib.TrainState, split: str
+  ) -> evaluate.Evaluation:
+    """Evaluates a state on a whole split."""
+    return evaluate.evaluate_split(
+      self.eval_step,
+      state,
+      self.data,
+      labels=self.splits[split].labels,
+      num_classes=len(self.dataset.class_names),
+      batch_size=self.config.eval_batch_size,
+      first_row=self.splits[split].first_row,
+      multiple_of=self.multiple_of,
+    )
+
+
+def prepare(config: ml_collections.ConfigDict) -> Experiment:
+  """Builds an experiment.
+
+  Args:
+    config: with the fields of `classification_config.default_config`.
+
+  Returns:
+    The experiment; making its data may take long the first time.
+
+  Raises:
+    ValueError: bad options, too few devices, weights that are not finite.
+  """
+  devices = devices_lib.choose(config.num_devices)
+  dataset = load_data(config.data)
+  for name, split in dataset.splits.items():
+    check_finite(split.weights, split=name)
+  topology = graphs.topology(dataset.network.spec)
+  model = make_model(config, dataset)
+  schedule = dict(config.schedule)
+  learning_rate = optimizers.make_schedule(
+    schedule.pop('name'), config.optimizer.learning_rate, **schedule
+  )
+  settings = dict(config.optimizer)
+  del settings['learning_rate']
+  optimizer = optimizers.adamw(learning_rate, **settings)
+  example = jax.tree.map(lambda x: x[:1], dataset.splits['train'].weights)
+
+  def init() -> state_lib.TrainState:
+    key = jax.random.key(config.seed)
+    variables = model.init(
+      {'params': jax.random.fold_in(key, _INIT)},
+      graphs.encode(topology, example),
+    )
+    return state_lib.create(
+      variables, optimizer, key=jax.random.fold_in(key, _TRAINING)
+    )
+
+  data, splits = _concatenate(dataset)
+  return Experiment(
+    config=config,
+    dataset=dataset,
+    data=devices_lib.replicate(data, devices),
+    splits=splits,
+    devices=devices,
+    optimizer=optimizer,
+    learning_rate=learning_rate,
+    init=jax.jit(init),
+    train_step=devices_lib.make_step(
+      functools.partial(
+        steps.train_step,
+        loss_function=classifier.make_loss_function(
+          model, topology, augment=_augmentation(config, dataset.network)
+        ),
+        optimizer=optimizer,
+        microbatch_size=config.microbatch_size,
+      ),
+      devices,
+      donate_state=True,
+    ),
+    eval_step=devices_lib.make_step(
+      functools.partial(
+        steps.eval_step,
+        metric_function=classifier.make_metric_function(model, topology),
+        microbatch_size=config.microbatch_size,
+      ),
+      devices,
+    ),
+  )
+
+
+def check_finite(weights: specs.Weights, *, split: str) -> None:
+  """Refuses weights with NaN or infinite values.
+
+  Args:
+    weights: leaves [num_networks, ...], on the host.
+    split: for the message.
+
+  Raises:
+    ValueError: names the leaf and the networks.
+  """
+  for path, leaf in specs.leaf_arrays(weights).items():
+    values = np.asarray(leaf).reshape(len(leaf), -1)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+      raise ValueError(
+        f'weights of the {split} split are not finite: leaf {path!r} of '
+        f'{bad.size} of {len(leaf)} networks, the first of them number '
+        f'{bad[0]}; delete the data set so that it is made again, or drop '
+        'these networks.'
+      )
+
+
+def load_data(data: ml_collections.ConfigDict) -> inr.InrDataset:
+  """Makes the INR data set that a config asks for, or reads it.
+
+  Args:
+    data: fields of `inr.InrSettings`, 'data_dir' and 'image_dir'.
+
+  Returns:
+    The data set.
+
+  Raises:
+    ValueError: bad settings or files.
+  """
+  settings, folders = inr.split_config(data.to_dict())
+  return inr.make_or_load(
+    settings,
+    folders['data_dir'],
+    image_dir=folders['image_dir'] or None,
+  )
+
+
+def make_model(
+  config: ml_collections.ConfigDict, dataset: inr.InrDataset
+) -> nn.Module:
+  """Makes the model of a config for the networks of a data set.
+
+  Args:
+    config: of the run.
+    dataset: its training split gives the statistics.
+
+  Returns:
+    A Flax module.
+
+  Raises:
+    ValueError: unknown model or option.
+  """
+  options = config.model.to_dict()
+  return classifier.create_model(
+    options.pop('name'),
+    network=dataset.network,
+    num_classes=len(dataset.class_names),
+    statistics=statistics.from_weights(
+      dataset.network.spec, dataset.splits['train'].weights
+    ),
+    dtype=config.dtype,
+    **options,
+  )
+
+
+def _augmentation(
+  config: ml_collections.ConfigDict, network: networks.Siren
+) -> classifier.Augmentation | None:
+  settings = config.augmentation.to_dict()
+  if not settings.pop('enabled'):
+    return None
+  return functools.partial(
+    augment.augment,
+    spec=network.spec,
+    settings=augment.Augmentation(**settings),
+  )
+
+
+def _concatenate(
+  dataset: inr.InrDataset,
+) -> tuple[dict[str, Any], dict[str, Split]]:
+  """Puts all splits into one tree of arrays, on the host."""
+  splits: dict[str, Split] = {}
+  first_row = 0
+  for name, split in dataset.splits.items():
+    labels = np.asarray(split.labels, np.int32)
+    splits[name] = Split(first_row, labels, np.asarray(split.image_index))
+    first_row += labels.size
+  weights = jax.tree.map(
+    lambda *leaves: np.concatenate(leaves),
+    *(split.weights for split in dataset.splits.values()),
+  )
+  labels = np.concatenate([split.labels for split in splits.values()])
+  return {'weights': weights, 'label': labels}, splits

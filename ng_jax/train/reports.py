@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run leaves for people: pictures, predictions, a summary."""
+
+from collections.abc import Callable, Sequence
+import csv
+import pathlib
+from typing import Any
+
+from absl import logging
+import jax
+import numpy as np
+
+from ng_jax import plots
+from ng_jax.data import inr
+from ng_jax.train import evaluate
+from ng_jax.train import logging as logging_lib
+
+FOLDER = 'pictures'
+
+
+def draw(
+  workdir: pathlib.Path,
+  writer: logging_lib.Writer,
+  *,
+  step: int,
+  figures: dict[str, Callable[[], Any]],
+) -> list[pathlib.Path]:
+  """Draws figures into <workdir>/pictures, or says why it does not.
+
+  Args:
+    workdir: of the run.
+    writer: also gets the pictures.
+    step: that they belong to.
+    figures: {name: makes the figure}, see `ng_jax.plots`.
+
+  Returns:
+    Files written; none without matplotlib.
+  """
+  paths = []
+  images = {}
+  for name, make in figures.items():
+    try:
+      figure = make()
+    except ImportError:
+      logging.warning(
+        'matplotlib is not installed, so no pictures are drawn; '
+        "pip install 'ng_jax[demo]' brings it."
+      )
+      return []
+    paths.append(workdir / FOLDER / f'{name}.png')
+    plots.save(figure, paths[-1])
+    images[name] = plots.to_array(figure)
+  writer.images(step, images)
+  return paths
+
+
+def write_predictions(
+  path: pathlib.Path,
+  found: evaluate.Evaluation,
+  *,
+  labels: np.ndarray,
+  image_index: np.ndarray,
+  class_names: Sequence[str],
+) -> None:
+  """Writes one line of CSV per example.
+
+  Args:
+    path: of the file.
+    found: predictions on the split.
+    labels: [num_examples] int.
+    image_index: [num_examples] int, number of the image in the source.
+    class_names: of the classes.
+  """
+  temporary = path.with_name(f'.part-{path.name}')
+  with temporary.open('w', newline='', encoding='utf-8') as file:
+    writer = csv.writer(file)
+    writer.writerow(['example', 'image', 'label', 'prediction', 'confidence'])
+    rows = zip(
+      image_index, labels, found.predictions, found.confidences, strict=True
+    )
+    for number, (image, label, prediction, confidence) in enumerate(rows):
+      writer.writerow(
+        [
+          number,
+          image,
+          class_names[label],
+          class_names[prediction],
+          f'{confidence:.4f}',
+        ]
+      )
+  temporary.replace(path)
+
+
+def inr_renderings(
+  dataset: inr.InrDataset, *, split: str, num_images: int, title: str
+) -> Any:
+  """Draws images of different classes beside what their INRs represent.
+
+  Args:
+    dataset: of INRs.
+    split: name of the split to show.
+    num_images: at most so many are shown.
+    title: above the figure.
+
+  Returns:
+    A matplotlib Figure, with the PSNR of each INR above its image. Jit: no.
+  """
+  part = dataset.split(split)
+  rows = _spread(part.labels, num_images)
+  images = part.images[rows].astype(np.float32) / dataset.max_value
+  weights = jax.tree.map(lambda leaf: leaf[rows], part.weights)
+  rendered = np.asarray(dataset.network.render(weights, images.shape[1:3]))
+  if dataset.network.variant == 'nfn':
+    rendered = (rendered + 1) / 2
+  return plots.renderings(
+    images,
+    rendered,
+    titles=[
+      f'{dataset.class_names[part.labels[row]]}, {part.psnr[row]:.0f} dB'
+      for row in rows
+    ],
+    title=title,
+  )
+
+
+def _spread(labels: np.ndarray, number: int) -> np.ndarray:
+  """Rows of different labels, then further ones, in the order of the split."""
+  _, first = np.unique(labels, return_index=True)
+  others = np.setdiff1d(np.arange(labels.size), first)
+  return np.concatenate([first, others])[:number]

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole runs in this process: what is written, resuming, clear errors."""
+
+import json
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache as cache
+import numpy as np
+import pytest
+
+from ng_jax import graphs
+from ng_jax import networks
+from ng_jax.train import checkpoints
+from ng_jax.train import classification
+from ng_jax.train import classification_config
+from ng_jax.train import classification_variants
+from ng_jax.train import classifier
+from ng_jax.train import experiment
+from ng_jax.train import logging as logging_lib
+
+MODELS = ('ng_gnn', 'ng_t')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def compilation_cache(tmp_path_factory):
+  """Compiles each program once for all runs of this file."""
+  names = {
+    'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
+    'jax_persistent_cache_min_compile_time_secs': 0.0,
+  }
+  before = {name: getattr(jax.config, name) for name in names}
+  cache.reset_cache()
+  for name, value in names.items():
+    jax.config.update(name, value)
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)
+  cache.reset_cache()
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  return str(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture
+def config(data_dir):
+  config = classification_variants.make_config('ng_gnn', 'smoke')
+  config.data.data_dir = data_dir
+  config.model.reverse_edges = False
+  return config
+
+
+def final_state(workdir):
+  with checkpoints.CheckpointStore(workdir / 'checkpoints') as store:
+    step = store.latest_step()
+    return step, store.metrics(step)
+
+
+def untimed(path):
+  return [
+    {k: v for k, v in line.items() if k != 'steps_per_second'}
+    for line in logging_lib.read_metrics(path)
+  ]
+
+
+def arrays(workdir, like):
+  with checkpoints.CheckpointStore(workdir / 'checkpoints') as store:
+    state = store.restore(like, step=store.latest_step())
+  return jax.tree.leaves((state.params, state.opt_state, state.step))
+
+
+def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
+  whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+  config.num_steps = 6
+  expected = classification.run(config, whole)
+  config.num_steps = 3
+  classification.run(config, parts)
+  config.num_steps = 6
+  found = classification.run(config, parts)
+  like = jax.eval_shape(experiment.prepare(config).init)
+  for a, b in zip(arrays(whole, like), arrays(parts, like), strict=True):
+    np.testing.assert_array_equal(a, b)
+  for name in set(expected) - {'steps_per_second'}:
+    assert found[name] == expected[name], name
+  lines = [untimed(x / 'metrics.jsonl') for x in (whole, parts)]
+  assert lines[0] == lines[1]
+  assert [line['step'] for line in lines[0]] == [2, 3, 4, 6]
+  check_workdir(config, whole, expected)
+
+
+def check_workdir(config, workdir, metrics):
+  """What a finished run leaves; running it again changes nothing."""
+  last = logging_lib.read_metrics(workdir / 'metrics.jsonl')[-1]
+  assert last == metrics
+  assert 0 <= last['test_accuracy'] <= 1
+  pictures = {path.name for path in (workdir / 'pictures').iterdir()}
+  assert pictures == {
+    'learning_curves.png',
+    'confusion_matrix.png',
+    'inr_renderings.png',
+  }
+  written = json.loads((workdir / 'config.json').read_text())
+  assert written['model']['name'] == 'ng_gnn'
+  again = classification.run(config, workdir)
+  assert again == metrics
+
+
+def test_errors_of_a_workdir(config, tmp_path):
+  with pytest.raises(ValueError, match='holds no checkpoints; train first'):
+    classification.evaluate(config, tmp_path / 'none')
+  config.num_steps = 3
+  classification.run(config, tmp_path)
+  changed = config.copy_and_resolve_references()
+  changed.optimizer.learning_rate = 0.5
+  with pytest.raises(ValueError, match=r'optimizer.learning_rate: 0.0015 in'):
+    classification.run(changed, tmp_path)
+  shorter = config.copy_and_resolve_references()
+  shorter.num_steps = 2
+  with pytest.raises(ValueError, match='is already at step 3, beyond'):
+    classification.run(shorter, tmp_path)
+  wider = config.copy_and_resolve_references()
+  wider.model.hidden_size = 8
+  with pytest.raises(ValueError) as error:
+    classification.evaluate(wider, tmp_path)
+  assert 'of another shape: params/' in str(error.value)
+  assert final_state(tmp_path)[0] == 3
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'model': {'name': 'ng_gn'}}, "unknown model 'ng_gn'"),
+    ({'model': {'hiden_size': 3}}, "did you mean 'hidden_size'"),
+    ({'learning_rate': 3}, "unknown config field 'learning_rate'"),
+    ({'batch_size': 0}, 'config.batch_size must be positive, got 0'),
+    ({'seed': -1}, 'config.seed must not be negative, got -1'),
+    ({'dtype': 'float8'}, 'config.dtype must be one of'),
+    ({'num_steps': 0, 'num_epochs': 0}, 'config.num_epochs must be positive'),
+    ({'data': {'sorce': 'digits'}}, "did you mean 'source'"),
+    (
+      {'matmul_precision': 'high '},
+      "config.matmul_precision must be one of .*'highest'",
+    ),
+  ],
+)
+def test_config_errors_come_before_anything_is_made(
+  config, tmp_path, change, message
+):
+  with config.unlocked():
+    config.update(change)
+  with pytest.raises(ValueError, match=message):
+    classification.run(config, tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_weights_that_are_not_finite_are_refused():
+  siren = networks.Siren((2, 4, 1))
+  keys = jax.random.split(jax.random.key(0), 5)
+  weights = jax.device_get(jax.vmap(siren.init)(keys))
+  experiment.check_finite(weights, split='test')
+  kernel = np.array(weights['layer_1']['kernel'])
+  kernel[3, 0, 1] = np.nan
+  weights['layer_1'] = {**weights['layer_1'], 'kernel': kernel}
+  with pytest.raises(ValueError) as error:
+    experiment.check_finite(weights, split='test')
+  assert (
+    "of the test split are not finite: leaf 'layer_1/kernel' of 1 of 5"
+    in (str(error.value))
+  )
+  assert 'number 3' in str(error.value)
+
+
+def test_degree_constant_is_that_of_the_reference():
+  topology = graphs.topology(networks.Siren((2, 32, 32, 1)).spec)
+  assert classifier.degree_constant(topology) == pytest.approx(
+    2.246871, abs=1e-6
+  )
+
+
+@pytest.mark.parametrize('model', MODELS)
+def test_default_config_is_the_papers(model):
+  config = classification_config.default_config(model)
+  classification_config.check(config)
+  assert config.batch_size == 128
+  assert config.num_epochs == 200
+  assert config.eval_every == 1000
+  assert config.optimizer.learning_rate == 1e-3
+  assert config.optimizer.weight_decay == 5e-4
+  assert config.optimizer.clip_norm == 10.0
+  assert config.schedule.warmup_steps == 1000
+  assert config.augmentation.enabled
+  assert config.data.num_train == 55_000
+  assert config.model.dropout == 0.2
+  assert config.model.num_probes == 0
+  reverse = {'ng_gnn': True, 'ng_t': False}[model]
+  assert config.model.reverse_edges == reverse
+  assert config.model.fourier_scale == {'ng_gnn': 3.0, 'ng_t': 1.0}[model]
+  json.dumps(config.to_dict())
+
+
+def test_variants_and_modifiers():
+  make = classification_variants.make_config
+  assert make('ng_t', 'paper+probes_16').model.num_probes == 16
+  assert not make('ng_gnn', 'mnist+no_positions').model.position_embedding
+  assert make('ng_gnn', 'fashion_mnist').data.source == 'fashion_mnist'
+  assert make('ng_gnn', 'fashion_mnist+small').data.num_train == 4_000
+  with pytest.raises(ValueError, match="'digit'; did you mean 'digits'"):
+    make('ng_gnn', 'digit')
+  for variant in ('probes_64+paper', 'paper+digits'):
+    with pytest.raises(ValueError, match='must be one base of'):
+      make('ng_gnn', variant)
+  with pytest.raises(ValueError, match="unknown model 'ng_gn'"):
+    make('ng_gn', 'paper')
+
+
+def test_bfloat16_is_the_models_choice_only(config):
+  config.dtype = 'bfloat16'
+  prepared = experiment.prepare(config)
+  state = jax.eval_shape(prepared.init)
+  sums, results = jax.eval_shape(
+    prepared.eval_step, state, prepared.data, np.arange(8, dtype=np.int32)
+  )
+  leaves = jax.tree.leaves((state.params, sums['loss'], results['confidence']))
+  assert {str(leaf.dtype) for leaf in leaves} == {'float32'}
