@@ -95,7 +95,8 @@ class _Case(NamedTuple):
       constants = expected['constants']['embedding']
       for name in ('weight_mean', 'weight_std', 'bias_mean', 'bias_std'):
         constants[name] = jnp.asarray(getattr(model.statistics, name), dtype)
-    return official.convert(state, expected)
+    name, _ = official.model_options(self.config)
+    return official.convert(name, state, expected)
 
 
 @functools.cache

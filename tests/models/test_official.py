@@ -42,7 +42,7 @@ def recording():
 
 def test_a_whole_state_fits(recording):
   state, expected = recording
-  converted = official.convert(state, expected)
+  converted = official.convert('ng_gnn', state, expected)
   assert jax.tree.map(np.shape, converted) == jax.tree.map(np.shape, expected)
   kernel = converted['params']['embedding']['node_in']['kernel']
   np.testing.assert_array_equal(
@@ -57,7 +57,7 @@ def test_all_problems_are_listed_at_once(recording):
   state['gnn.attention.weight'] = np.zeros((2, 2))
   state['gnn.convs.0.lin.weight'] = np.zeros((3, 4))
   with pytest.raises(ValueError, match='does not fit the model') as error:
-    official.convert(state, expected)
+    official.convert('ng_gnn', state, expected)
   for problem in (
     'nothing becomes params/norm_0/bias (9,)',
     'gnn.attention.weight is unknown',
@@ -73,3 +73,8 @@ def test_a_model_without_a_counterpart():
   with pytest.raises(ValueError, match='nn.nfn.InvariantNFN') as error:
     official.model_options(config)
   assert 'nn.gnn.GNNForClassification' in str(error.value)
+
+
+def test_a_model_that_no_checkpoint_becomes():
+  with pytest.raises(ValueError, match="the model 'ng_x'; can convert to"):
+    official.convert('ng_x', {}, {})

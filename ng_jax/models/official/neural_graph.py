@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Converts checkpoints of the official PyTorch implementation.
+"""Official names and options of NG-GNN and NG-T that read INRs.
 
-Kofinas et al.'s code saves flat `state_dict`s. A table of rules maps each of
-its names to a path of ours: kernels are transposed, buffers go to `constants`.
-What is left over on either side is an error that lists all of it.
+A table of rules maps each official name to a path of ours: kernels are
+transposed, buffers go to `constants`.
 """
 
 from collections.abc import Mapping
 import re
 from typing import Any
 
-import jax
 import numpy as np
 
 from ng_jax import networks
-from ng_jax import specs
 from ng_jax.weights import statistics
 
 # Official module -> our module, for linear layers and norms: 'weight' becomes
@@ -78,40 +75,31 @@ _ARRAYS = (
 )
 # What the official file always holds and our models may not have: an unused
 # buffer, and the position table of a model without positions.
-_IGNORED = (
+IGNORED = (
   r'gnn\.convs\.\d+\.aggr_module\.avg_deg_lin|construct_graph\.pos_embed'
 )
 _CONSTANTS = ('frequencies', 'degree_constant')
+# Official class -> our model.
+_NAMES = {
+  'nn.gnn.GNNForClassification': 'ng_gnn',
+  'nn.relational_transformer.RelationalTransformer': 'ng_t',
+}
 
 
-def model_options(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-  """Translates an official model configuration, in parity mode.
+def predictor_options(
+  config: Mapping[str, Any],
+) -> tuple[str, dict[str, Any]]:
+  """Options of an INR classifier, see `official.model_options`.
 
   Args:
-    config: with 'model' (the official Hydra node, resolved) and 'layer_layout'
-      (neurons per layer); INR classifiers only.
+    config: with 'model' and 'layer_layout'.
 
   Returns:
-    The model's name and the options for `models.create`.
-
-  Raises:
-    ValueError: a model class that has no counterpart here.
+    The model's name and the options for `models.create`. Jit: no.
   """
   model = config['model']
-  target = model['_target_']
-  makers = {
-    'nn.gnn.GNNForClassification': ('ng_gnn', _gnn_options),
-    'nn.relational_transformer.RelationalTransformer': (
-      'ng_t',
-      _transformer_options,
-    ),
-  }
-  if target not in makers:
-    raise ValueError(
-      f'config names the official model {target!r}; can convert '
-      f'{sorted(makers)}.'
-    )
-  name, maker = makers[target]
+  name = _NAMES[model['_target_']]
+  maker = _gnn_options if name == 'ng_gnn' else _transformer_options
   sizes = tuple(config['layer_layout'])
   constructor = model['graph_constructor']
   options = {
@@ -180,64 +168,20 @@ def _statistics(
   )
 
 
-def convert(
-  state: Mapping[str, np.ndarray], expected: Mapping[str, Any]
-) -> dict[str, Any]:
-  """Converts an official `state_dict`.
-
-  Args:
-    state: official names to numpy arrays (from `torch.load(...,
-      weights_only=True)` or safetensors).
-    expected: variables of our model, as `model.init` or its `jax.eval_shape`
-      returns them; shapes are checked against them, and constants that the
-      official file does not hold (statistics) are taken from them.
-
-  Returns:
-    {'params': ..., 'constants': ...} with the dtypes of `state`.
-
-  Raises:
-    ValueError: lists every missing, unknown and misshapen array at once.
-  """
-  wanted = {
-    f'{collection}/{path}': value
-    for collection, tree in expected.items()
-    for path, value in specs.leaf_arrays(tree).items()
-  }
-  found: dict[str, np.ndarray] = {}
-  problems = []
-  for name, array in state.items():
-    path, value = _translate(name, np.asarray(array), state)
-    if path is None or path not in wanted:
-      if not re.fullmatch(_IGNORED, name):
-        problems.append(f'{name} is unknown')
-      continue
-    shape = tuple(wanted[path].shape)
-    if value.size != np.prod(shape, dtype=int) or (
-      value.ndim == len(shape) and value.shape != shape
-    ):
-      problems.append(f'{name} must become {path} {shape}, got {value.shape}')
-      continue
-    found[path] = value.reshape(shape)
-  for path, value in wanted.items():
-    if path in found:
-      continue
-    if path.startswith('constants') and isinstance(value, jax.Array):
-      found[path] = np.asarray(value)
-    else:
-      problems.append(f'nothing becomes {path} {tuple(value.shape)}')
-  if problems:
-    raise ValueError(
-      'the official checkpoint does not fit the model: '
-      + '; '.join(problems)
-      + '. Create the model with the options of the checkpoint.'
-    )
-  return specs.from_leaf_arrays(found)
-
-
-def _translate(
+def translate(
   name: str, array: np.ndarray, state: Mapping[str, Any]
 ) -> tuple[str | None, np.ndarray]:
-  """Our path, with collection, and the array in our orientation."""
+  """Our path, with collection, and the array in our orientation.
+
+  Args:
+    name: official name of an array.
+    array: its value.
+    state: the whole official state.
+
+  Returns:
+    'params/...' or 'constants/...', None for an unknown name, and the array.
+    Jit: no.
+  """
   for pattern, template, transposed in _ARRAYS:
     match = re.fullmatch(pattern, name)
     if match:
