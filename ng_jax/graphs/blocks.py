@@ -52,14 +52,16 @@ class Blocks:
       )
     self.num_graphs = batch[0]
     self._reverse = reverse
+    eye = np.eye(self._topology.num_edge_channels, dtype=np.float32)
+    self.forward_placements = tuple(
+      eye[np.array(b.channels)] for b in self._topology.blocks
+    )
     self.placements = self._placements()
 
   def _placements(self) -> tuple[np.ndarray, ...]:
-    eye = np.eye(self._topology.num_edge_channels, dtype=np.float32)
-    forward = [eye[np.array(b.channels)] for b in self._topology.blocks]
     if not self._reverse:
-      return tuple(forward)
-    pairs = [reverse_placements(p) for p in forward]
+      return self.forward_placements
+    pairs = [reverse_placements(p) for p in self.forward_placements]
     return tuple(p[0] for p in pairs) + tuple(p[1] for p in pairs)
 
   @property
@@ -218,6 +220,28 @@ class Blocks:
     count = range(len(ranges))
     rows = [jnp.concatenate([cell(i, j) for j in count], axis=2) for i in count]
     return jnp.concatenate(rows, axis=1)
+
+  def forward_edges(self, edges: tuple[Any, ...]) -> tuple[Any, ...]:
+    return edges[: len(self._topology.blocks)]
+
+  def from_dense_edges(self, edges: jax.Array) -> tuple[jax.Array, ...]:
+    groups = []
+    for block in self._topology.blocks:
+      values = edges[:, slice(*block.source), slice(*block.target)]
+      if len(block.shape) == 1:
+        diagonal = np.eye(block.shape[0], dtype=bool)[None, :, :, None]
+        values = jnp.sum(jnp.where(diagonal, values, 0), axis=2)
+      groups.append(values)
+    return tuple(groups)
+
+  def with_features(
+    self, nodes: jax.Array, edges: tuple[jax.Array, ...]
+  ) -> jraph.GraphsTuple:
+    features = encoding.EdgeBlocks(tuple(edges), self._topology)
+    return self._graph._replace(
+      nodes={**self._graph.nodes, encoding.BIAS: nodes},
+      edges={**self._graph.edges, encoding.WEIGHT: features},
+    )
 
   def network_weights(self) -> Any:
     return self._graph.globals[encoding.WEIGHTS]

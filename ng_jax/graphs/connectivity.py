@@ -36,6 +36,9 @@ class Connectivity(Protocol):
   # among the input channels; with reverse edges these are (weight, weight of
   # the opposite edge, sum of both).
   placements: tuple[np.ndarray, ...]
+  # Likewise for the groups of `forward_edges`, without reverse edges: where
+  # their raw features lie among the channels of a graph.
+  forward_placements: tuple[np.ndarray, ...]
   num_graphs: int
 
   def edge_features(self) -> EdgeGroups:
@@ -85,6 +88,17 @@ class Connectivity(Protocol):
 
   def to_dense_edges(self, edges: EdgeGroups, *, fill: jax.Array) -> jax.Array:
     """Edges as [num_graphs, max_nodes, max_nodes, features], rows sources."""
+
+  def forward_edges(self, edges: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The groups whose edges are not read backwards."""
+
+  def from_dense_edges(self, edges: jax.Array) -> EdgeGroups:
+    """Forward groups out of [num_graphs, max_nodes, max_nodes, features]."""
+
+  def with_features(
+    self, nodes: jax.Array, edges: EdgeGroups
+  ) -> jraph.GraphsTuple:
+    """The graph with other raw features, of nodes and forward groups."""
 
   def dense_mask(self) -> Any:
     """[num_graphs or 1, max_nodes] bool, False at padding."""

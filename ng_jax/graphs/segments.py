@@ -37,7 +37,7 @@ class Segments:
         'graphs.flatten or graphs.batching.'
       )
     self._per_graph = graph.n_node.ndim == 2
-    self._globals = graph.globals
+    self._graph = graph
     if self._per_graph:
       self._init_per_graph(graph)
     else:
@@ -54,6 +54,7 @@ class Segments:
       self._ends.append((receivers, senders, back))
     width = self._edges[encoding.WEIGHT].shape[-1]
     eye = np.eye(width, dtype=np.float32)
+    self.forward_placements: tuple[np.ndarray, ...] = (eye,)
     self.placements: tuple[np.ndarray, ...] = (eye,)
     if reverse:
       self.placements = blocks.reverse_placements(eye)
@@ -229,12 +230,38 @@ class Segments:
       )
     return dense
 
+  def forward_edges(self, edges: tuple[Any, ...]) -> tuple[Any, ...]:
+    return edges[:1]
+
+  def from_dense_edges(self, edges: jax.Array) -> tuple[jax.Array, ...]:
+    source, target, _ = self._ends[0]
+    graph, rows, columns = (
+      self._graph_ids[source],
+      self._local[source],
+      self._local[target],
+    )
+    return (edges[graph, rows, columns],)
+
+  def with_features(
+    self, nodes: jax.Array, edges: tuple[jax.Array, ...]
+  ) -> jraph.GraphsTuple:
+    nodes = self._clean(nodes, self.node_mask)
+    values = self._clean(edges[0], self.edge_mask)
+    if self._per_graph:
+      nodes, values = (
+        x.reshape(self.num_graphs, -1, x.shape[-1]) for x in (nodes, values)
+      )
+    return self._graph._replace(
+      nodes={**self._graph.nodes, encoding.BIAS: nodes},
+      edges={**self._graph.edges, encoding.WEIGHT: values},
+    )
+
   def network_weights(self) -> Any:
     def clean(values: jax.Array) -> jax.Array:
       mask = self.graph_mask.reshape(-1, *[1] * (values.ndim - 1))
       return jnp.where(mask, values, jnp.zeros_like(values))
 
-    return jax.tree.map(clean, self._globals[encoding.WEIGHTS])
+    return jax.tree.map(clean, self._graph.globals[encoding.WEIGHTS])
 
   def dense_mask(self) -> jax.Array:
     return jnp.arange(self._require_max_nodes()) < self._n_node[:, None]

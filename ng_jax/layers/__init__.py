@@ -5,6 +5,7 @@ from ng_jax.layers.attention import RelationalAttention
 from ng_jax.layers.attention import RelationalBlock
 from ng_jax.layers.embed import FeatureProjection
 from ng_jax.layers.embed import GraphEmbedding
+from ng_jax.layers.features import FeatureHead
 from ng_jax.layers.heads import pool_edges
 from ng_jax.layers.heads import pool_nodes
 from ng_jax.layers.heads import Readout
@@ -21,6 +22,7 @@ from ng_jax.layers.probe import ProbeFeatures
 __all__ = (
   'ActivationEmbedding',
   'EdgeUpdate',
+  'FeatureHead',
   'FeatureProjection',
   'GraphEmbedding',
   'GraphNorm',

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What NG-GNN and NG-T have in common: their options and their input stage."""
+"""What NG-GNN and NG-T have in common: their options and their input stage.
+
+Each has a backbone, which turns a graph into embeddings of its nodes and edges,
+and two users of it: a predictor and an editor (`models.editing`).
+"""
 
 from typing import Any
 
@@ -14,7 +18,6 @@ class NeuralGraphModel(nn.Module):
   """Common options; see `models.create` for how specs fill them in.
 
   Attributes:
-    num_outputs: width of the prediction (classes).
     num_inputs: input neurons of the networks read, rows of the position table.
     num_hidden_layers: most hidden layers of the networks read.
     num_output_nodes: output neurons of the networks read.
@@ -29,14 +32,10 @@ class NeuralGraphModel(nn.Module):
     num_input_layers: linear layers of the input projection.
     use_weights: False hides the weights (ablation).
     use_biases: False hides the biases (ablation).
-    pooling: 'cat', 'mean', 'max', 'cat_mean', for NG-T also 'mean_edge',
-      'max_edge' and 'cls_token'.
-    pooled_nodes: 'last' (outputs) or 'all', or the depth of one layer.
     dropout: rate.
     dtype: computation dtype; None follows inputs and parameters.
   """
 
-  num_outputs: int = 10
   num_inputs: int = 2
   num_hidden_layers: int = 2
   num_output_nodes: int = 1
@@ -50,8 +49,6 @@ class NeuralGraphModel(nn.Module):
   num_input_layers: int = 1
   use_weights: bool = True
   use_biases: bool = True
-  pooling: str = 'cat'
-  pooled_nodes: str | int = 'last'
   dropout: float = 0.2
   dtype: Any = None
 
@@ -93,3 +90,18 @@ class NeuralGraphModel(nn.Module):
       self.dtype,
       name='embedding',
     )(connectivity)
+
+
+class Predictor(nn.Module):
+  """Options of a model that predicts one vector per network.
+
+  Attributes:
+    num_outputs: width of the prediction (classes).
+    pooling: 'cat', 'mean', 'max', 'cat_mean', for NG-T also 'mean_edge',
+      'max_edge' and 'cls_token'.
+    pooled_nodes: 'last' (outputs) or 'all', or the depth of one layer.
+  """
+
+  num_outputs: int = 10
+  pooling: str = 'cat'
+  pooled_nodes: str | int = 'last'

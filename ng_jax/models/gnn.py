@@ -10,7 +10,7 @@ from ng_jax import layers
 from ng_jax.models import base
 
 
-class NeuralGraphGNN(base.NeuralGraphModel):
+class GNNBackbone(base.NeuralGraphModel):
   """PNA message passing with FiLM-modulated edges and edge updates.
 
   Attributes: those of `NeuralGraphModel` and
@@ -22,7 +22,6 @@ class NeuralGraphGNN(base.NeuralGraphModel):
     degree_constant: delta of PNA, mean log(degree + 1) over the training set
       (forward edges); 2.246871 for SIRENs of sizes (2, 32, 32, 1).
     zero_small_std: rule for small standard deviations, see `aggregate_pna`.
-    num_readout_layers: linear layers of the readout.
   """
 
   hidden_size: int = 32
@@ -32,6 +31,54 @@ class NeuralGraphGNN(base.NeuralGraphModel):
   modulation: str = 'film'
   degree_constant: float = 2.246871
   zero_small_std: bool = False
+
+  def backbone(
+    self,
+    nodes: jax.Array,
+    edges: graphs.EdgeGroups,
+    connectivity: graphs.Connectivity,
+    *,
+    train: bool,
+  ) -> tuple[jax.Array, graphs.EdgeGroups]:
+    """Passes messages; called inside the compact method of a model.
+
+    Args:
+      nodes: [..., hidden_size].
+      edges: groups [..., hidden_size].
+      connectivity: of the batch.
+      train: whether dropout is on.
+
+    Returns:
+      Nodes and edge groups of the same shapes. Jit: yes.
+    """
+    for i in range(self.num_layers):
+      nodes = layers.PNAConv(
+        self.hidden_size,
+        self.degree_constant,
+        self.modulation,
+        self.zero_small_std,
+        self.dtype,
+        name=f'conv_{i}',
+      )(nodes, edges, connectivity)
+      if i == self.num_layers - 1:
+        break
+      nodes = layers.GraphNorm(self.norm_mode, self.dtype, name=f'norm_{i}')(
+        nodes, connectivity
+      )
+      nodes = nn.Dropout(self.dropout)(nn.silu(nodes), deterministic=not train)
+      edges = layers.EdgeUpdate(
+        self.hidden_size, self.dtype, name=f'edge_update_{i}'
+      )(nodes, edges, connectivity)
+    return nodes, edges
+
+
+class NeuralGraphGNN(GNNBackbone, base.Predictor):
+  """NG-GNN that predicts one vector per network.
+
+  Attributes: those of `GNNBackbone` and `Predictor` and
+    num_readout_layers: linear layers of the readout.
+  """
+
   num_readout_layers: int = 3
 
   @nn.compact
@@ -56,7 +103,7 @@ class NeuralGraphGNN(base.NeuralGraphModel):
     nodes, edges, _ = self.embed(
       connectivity, node_size=self.hidden_size, edge_size=self.hidden_size
     )
-    nodes, _ = self._backbone(nodes, edges, connectivity, train=train)
+    nodes, _ = self.backbone(nodes, edges, connectivity, train=train)
     pooled = layers.pool_nodes(
       nodes,
       connectivity,
@@ -73,30 +120,3 @@ class NeuralGraphGNN(base.NeuralGraphModel):
       name='readout',
     )(pooled)
 
-  def _backbone(
-    self,
-    nodes: jax.Array,
-    edges: graphs.EdgeGroups,
-    connectivity: graphs.Connectivity,
-    *,
-    train: bool,
-  ) -> tuple[jax.Array, graphs.EdgeGroups]:
-    for i in range(self.num_layers):
-      nodes = layers.PNAConv(
-        self.hidden_size,
-        self.degree_constant,
-        self.modulation,
-        self.zero_small_std,
-        self.dtype,
-        name=f'conv_{i}',
-      )(nodes, edges, connectivity)
-      if i == self.num_layers - 1:
-        break
-      nodes = layers.GraphNorm(self.norm_mode, self.dtype, name=f'norm_{i}')(
-        nodes, connectivity
-      )
-      nodes = nn.Dropout(self.dropout)(nn.silu(nodes), deterministic=not train)
-      edges = layers.EdgeUpdate(
-        self.hidden_size, self.dtype, name=f'edge_update_{i}'
-      )(nodes, edges, connectivity)
-    return nodes, edges

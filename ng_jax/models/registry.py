@@ -8,12 +8,15 @@ from typing import Any
 from flax import linen as nn
 
 from ng_jax import specs
+from ng_jax.models import editing
 from ng_jax.models import gnn
 from ng_jax.models import transformer
 
 MODELS: dict[str, type[nn.Module]] = {
   'ng_gnn': gnn.NeuralGraphGNN,
+  'ng_gnn_edit': editing.GNNEditor,
   'ng_t': transformer.NeuralGraphTransformer,
+  'ng_t_edit': editing.TransformerEditor,
 }
 
 
@@ -23,9 +26,10 @@ def create(
   """Makes a model.
 
   Args:
-    name: 'ng_gnn' or 'ng_t'.
+    name: a key of `MODELS`, such as 'ng_gnn'.
     spec: of the (largest) network that will be read; fills in num_inputs,
-      num_hidden_layers and num_output_nodes where the options do not.
+      num_hidden_layers, num_output_nodes and num_weight_layers where the model
+      has them and the options do not give them.
     **options: fields of the model.
 
   Returns:
@@ -54,10 +58,12 @@ def create(
         f'{sorted(known)}.'
       )
   if spec is not None:
-    options = {
+    sizes = {
       'num_inputs': spec.num_inputs,
       'num_hidden_layers': spec.num_hidden_sets,
       'num_output_nodes': spec.num_outputs,
-      **options,
+      'num_weight_layers': sum(block.type != 'skip' for block in spec.blocks),
     }
+    sizes = {field: size for field, size in sizes.items() if field in known}
+    options = {**sizes, **options}
   return MODELS[name](**options)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """NG-T: a relational transformer over neural graphs (paper, section 3)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flax import linen as nn
@@ -16,7 +17,7 @@ from ng_jax.models import base
 _EDGE_POOLINGS = ('mean_edge', 'max_edge')
 
 
-class NeuralGraphTransformer(base.NeuralGraphModel):
+class TransformerBackbone(base.NeuralGraphModel):
   """Relational attention over all pairs of nodes, with edge updates.
 
   Attributes: those of `NeuralGraphModel` and
@@ -26,7 +27,6 @@ class NeuralGraphTransformer(base.NeuralGraphModel):
     num_heads: number of heads.
     node_hidden_size: width of the node MLPs.
     edge_hidden_size: width of the edge updates and edge MLPs.
-    readout_size: width of the readout.
     num_layers: blocks.
     reverse_edges: give every edge also its opposite and their sum.
     edge_orientation: 'reference' lets node i read j through the edge i -> j (as
@@ -37,7 +37,6 @@ class NeuralGraphTransformer(base.NeuralGraphModel):
     head_scale: scale logits by the head's width, not the total width.
     mask_padding: False lets nodes attend to padding, as the official code does.
     max_nodes: most nodes of a graph, for concatenated batches.
-    num_readout_layers: linear layers of the readout.
   """
 
   node_size: int = 64
@@ -46,7 +45,6 @@ class NeuralGraphTransformer(base.NeuralGraphModel):
   num_heads: int = 8
   node_hidden_size: int = 128
   edge_hidden_size: int = 64
-  readout_size: int = 128
   num_layers: int = 4
   fourier_scale: float = 1.0
   reverse_edges: bool = False
@@ -57,6 +55,93 @@ class NeuralGraphTransformer(base.NeuralGraphModel):
   head_scale: bool = False
   mask_padding: bool = True
   max_nodes: int | None = None
+
+  def embed_dense(
+    self, graph: jraph.GraphsTuple
+  ) -> tuple[graphs.Connectivity, jax.Array, jax.Array]:
+    """Input stage; called inside the compact method of a model.
+
+    Args:
+      graph: as the model's.
+
+    Returns:
+      The connectivity, nodes [B, N, node_size] and edges [B, N, N, edge_size],
+      rows sources (targets with edge_orientation 'paper'). Jit: yes.
+
+    Raises:
+      ValueError: unknown orientation, a graph without the needed fields, a
+        concatenated batch without `max_nodes`.
+    """
+    if self.edge_orientation not in ('reference', 'paper'):
+      raise ValueError(
+        f'unknown edge_orientation {self.edge_orientation!r}; expected one of '
+        "['paper', 'reference']."
+      )
+    connectivity = graphs.connect(
+      graph, reverse=self.reverse_edges, max_nodes=self.max_nodes
+    )
+    nodes, groups, fill = self.embed(
+      connectivity, node_size=self.node_size, edge_size=self.edge_size
+    )
+    edges = connectivity.to_dense_edges(groups, fill=fill)
+    if self.edge_orientation == 'paper':
+      edges = edges.swapaxes(1, 2)
+    return connectivity, connectivity.to_dense_nodes(nodes), edges
+
+  def backbone(
+    self,
+    nodes: jax.Array,
+    edges: jax.Array,
+    mask: Any,
+    *,
+    edge_updates: Sequence[bool],
+    train: bool,
+  ) -> tuple[jax.Array, jax.Array]:
+    """All blocks; called inside the compact method of a model.
+
+    Args:
+      nodes: [B, N, node_size].
+      edges: [B, N, N, edge_size].
+      mask: [B or 1, N] bool, False at padding.
+      edge_updates: per block, whether it changes the edges.
+      train: whether dropout is on.
+
+    Returns:
+      Nodes and edges of the same shapes. Jit: yes.
+    """
+    keys = self._key_mask(mask)
+    for i, update_edges in enumerate(edge_updates):
+      nodes, edges = layers.RelationalBlock(
+        self.attention_size,
+        self.num_heads,
+        self.node_hidden_size,
+        self.edge_hidden_size,
+        self.dropout,
+        update_edges,
+        self.use_norm,
+        self.modulate_values,
+        self.head_scale,
+        self.dtype,
+        name=f'block_{i}',
+      )(nodes, edges, keys, train=train)
+    return nodes, edges
+
+  def _key_mask(self, mask: Any) -> Any:
+    # A static mask without padding needs no masking at all.
+    if not self.mask_padding or (isinstance(mask, np.ndarray) and mask.all()):
+      return None
+    return jnp.asarray(mask)
+
+
+class NeuralGraphTransformer(TransformerBackbone, base.Predictor):
+  """NG-T that predicts one vector per network.
+
+  Attributes: those of `TransformerBackbone` and `Predictor` and
+    readout_size: width of the readout.
+    num_readout_layers: linear layers of the readout.
+  """
+
+  readout_size: int = 128
   num_readout_layers: int = 2
 
   @nn.compact
@@ -77,23 +162,16 @@ class NeuralGraphTransformer(base.NeuralGraphModel):
       ValueError: unknown pooling or orientation, a graph without the needed
         fields, a concatenated batch without `max_nodes`.
     """
-    self._check()
-    connectivity = graphs.connect(
-      graph, reverse=self.reverse_edges, max_nodes=self.max_nodes
-    )
-    nodes, groups, fill = self.embed(
-      connectivity, node_size=self.node_size, edge_size=self.edge_size
-    )
-    edges = connectivity.to_dense_edges(groups, fill=fill)
-    if self.edge_orientation == 'paper':
-      edges = edges.swapaxes(1, 2)
-    nodes = connectivity.to_dense_nodes(nodes)
+    connectivity, nodes, edges = self.embed_dense(graph)
     mask = connectivity.dense_mask()
     if self.pooling == 'cls_token':
       nodes, edges, mask = self._add_cls_token(nodes, edges, mask)
-    for i in range(self.num_layers):
-      block = self._block(i)
-      nodes, edges = block(nodes, edges, self._key_mask(mask), train=train)
+    # Only pooling over edges, or over all nodes, keeps the last update.
+    needed = self.pooling in _EDGE_POOLINGS or self.pooled_nodes == 'all'
+    updates = [needed or self.edge_updates] * (self.num_layers - 1) + [needed]
+    nodes, edges = self.backbone(
+      nodes, edges, mask, edge_updates=updates, train=train
+    )
     pooled = self._pool(nodes, edges, mask, connectivity)
     return layers.Readout(
       self.readout_size,
@@ -102,37 +180,6 @@ class NeuralGraphTransformer(base.NeuralGraphModel):
       self.dtype,
       name='readout',
     )(pooled)
-
-  def _check(self) -> None:
-    if self.edge_orientation not in ('reference', 'paper'):
-      raise ValueError(
-        f'unknown edge_orientation {self.edge_orientation!r}; expected one of '
-        "['paper', 'reference']."
-      )
-
-  def _key_mask(self, mask: Any) -> Any:
-    # A static mask without padding needs no masking at all.
-    if not self.mask_padding or (isinstance(mask, np.ndarray) and mask.all()):
-      return None
-    return jnp.asarray(mask)
-
-  def _block(self, i: int) -> layers.RelationalBlock:
-    last = i == self.num_layers - 1
-    # Only pooling over edges, or over all nodes, keeps the last update.
-    needed = self.pooling in _EDGE_POOLINGS or self.pooled_nodes == 'all'
-    return layers.RelationalBlock(
-      self.attention_size,
-      self.num_heads,
-      self.node_hidden_size,
-      self.edge_hidden_size,
-      self.dropout,
-      needed or (self.edge_updates and not last),
-      self.use_norm,
-      self.modulate_values,
-      self.head_scale,
-      self.dtype,
-      name=f'block_{i}',
-    )
 
   def _add_cls_token(
     self, nodes: jax.Array, edges: jax.Array, mask: Any

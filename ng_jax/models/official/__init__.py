@@ -15,12 +15,17 @@ import jax
 import numpy as np
 
 from ng_jax import specs
+from ng_jax.models.official import editing
 from ng_jax.models.official import neural_graph
 
 # Official class -> (config -> name of our model and its options).
 _OPTIONS: dict[
   str, Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]]
 ] = {
+  'nn.dense_gnn.GNNParams': editing.editor_options,
+  'nn.dense_relational_transformer.RelationalTransformerParams': (
+    editing.editor_options
+  ),
   'nn.gnn.GNNForClassification': neural_graph.predictor_options,
   'nn.relational_transformer.RelationalTransformer': (
     neural_graph.predictor_options
@@ -33,7 +38,9 @@ Translate = Callable[
 # Our model -> its translation, and a pattern of official names to leave out.
 _STATES: dict[str, tuple[Translate, str]] = {
   'ng_gnn': (neural_graph.translate, neural_graph.IGNORED),
+  'ng_gnn_edit': (editing.translate, editing.IGNORED),
   'ng_t': (neural_graph.translate, neural_graph.IGNORED),
+  'ng_t_edit': (editing.translate, editing.IGNORED),
 }
 
 

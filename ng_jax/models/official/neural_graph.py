@@ -99,11 +99,34 @@ def predictor_options(
   """
   model = config['model']
   name = _NAMES[model['_target_']]
-  maker = _gnn_options if name == 'ng_gnn' else _transformer_options
+  options = {
+    'num_outputs': model['d_out'],
+    'pooling': model['pooling_method'],
+    'pooled_nodes': model['pooling_layer_idx'],
+    **input_options(config, model['graph_constructor']['stats']),
+  }
+  if name == 'ng_gnn':
+    return name, {**options, **gnn_options(model)}
+  readout = {'readout_size': model['d_out_hid']}
+  return name, {**options, **transformer_options(model), **readout}
+
+
+def input_options(
+  config: Mapping[str, Any], stats: Mapping[str, Any] | None
+) -> dict[str, Any]:
+  """Options of the input stage of models that read INRs.
+
+  Args:
+    config: with 'model' and 'layer_layout'.
+    stats: means and standard deviations per layer, or None.
+
+  Returns:
+    Options for `models.create`. Jit: no.
+  """
+  model = config['model']
   sizes = tuple(config['layer_layout'])
   constructor = model['graph_constructor']
   options = {
-    'num_outputs': model['d_out'],
     'num_inputs': sizes[0],
     'num_hidden_layers': len(sizes) - 2,
     'num_output_nodes': sizes[-1],
@@ -114,18 +137,23 @@ def predictor_options(
     'use_weights': not constructor['zero_out_weights'],
     'use_biases': not constructor['zero_out_bias'],
     'num_probes': constructor['num_probe_features'],
-    'statistics': _statistics(constructor['stats']),
+    'statistics': _statistics(stats),
     'reverse_edges': model['rev_edge_features'],
-    'pooling': model['pooling_method'],
-    'pooled_nodes': model['pooling_layer_idx'],
-    **maker(model),
   }
   if options['num_probes']:
     options['network'] = networks.Siren(sizes)
-  return name, options
+  return options
 
 
-def _gnn_options(model: Mapping[str, Any]) -> dict[str, Any]:
+def gnn_options(model: Mapping[str, Any]) -> dict[str, Any]:
+  """Options of the backbone of NG-GNN. Jit: no.
+
+  Args:
+    model: the official node of the model.
+
+  Returns:
+    Options for `models.create`.
+  """
   backbone = model['gnn_backbone']
   modulation = 'film' if backbone['modulate_edges'] else 'concat'
   return {
@@ -137,7 +165,15 @@ def _gnn_options(model: Mapping[str, Any]) -> dict[str, Any]:
   }
 
 
-def _transformer_options(model: Mapping[str, Any]) -> dict[str, Any]:
+def transformer_options(model: Mapping[str, Any]) -> dict[str, Any]:
+  """Options of the backbone of NG-T. Jit: no.
+
+  Args:
+    model: the official node of the model.
+
+  Returns:
+    Options for `models.create`.
+  """
   return {
     'node_size': model['d_node'],
     'edge_size': model['d_edge'],
@@ -145,7 +181,6 @@ def _transformer_options(model: Mapping[str, Any]) -> dict[str, Any]:
     'num_heads': model['n_heads'],
     'node_hidden_size': model['d_node_hid'],
     'edge_hidden_size': model['d_edge_hid'],
-    'readout_size': model['d_out_hid'],
     'num_layers': model['n_layers'],
     'edge_updates': not model['disable_edge_updates'],
     'use_norm': model['use_ln'],
