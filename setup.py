@@ -68,6 +68,7 @@ _EXTRAS = {
   'demo': _DEMO,
   'tensorboard': ['tensorboardX>=2.6.2'],
   'torch': ['torch>=2.4'],
+  'hub': ['huggingface_hub>=0.24'],
   'notebooks': [
     *_DEMO,
     'ipykernel>=6.29',

@@ -14,14 +14,22 @@ from ng_jax import graphs
 from ng_jax import layers
 from ng_jax import models
 from ng_jax import networks
+from ng_jax import pretrained
 from ng_jax import specs
+from ng_jax.pretrained import load_pretrained
+from ng_jax.pretrained import predict
+from ng_jax.pretrained import save_pretrained
 
 __version__ = '0.1.0'
 
 __all__ = (
   'graphs',
   'layers',
+  'load_pretrained',
   'models',
   'networks',
+  'predict',
+  'pretrained',
+  'save_pretrained',
   'specs',
 )

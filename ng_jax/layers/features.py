@@ -29,8 +29,8 @@ class _PlacedLinear(nn.Module):
     def project(values: jax.Array, placement: np.ndarray) -> jax.Array:
       own = np.argmax(placement, axis=1)
       maps, shift = kernel, bias
-      if len(own) < self.num_channels:
-        maps, shift = kernel[:, own], bias[own]
+      if shift is not None and len(own) < self.num_channels:
+        maps, shift = kernel[:, own], shift[own]
       values, maps, shift = nn.dtypes.promote_dtype(
         values, maps, shift, dtype=self.dtype
       )

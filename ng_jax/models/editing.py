@@ -241,7 +241,7 @@ def apply_update(
   problems = [
     f'{path} {tuple(np.shape(value))}'
     for path, value in change.items()
-    if np.shape(old.get(path)) != np.shape(value)
+    if path not in old or np.shape(old[path]) != np.shape(value)
   ]
   if problems:
     raise ValueError(

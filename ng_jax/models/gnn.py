@@ -119,4 +119,3 @@ class NeuralGraphGNN(GNNBackbone, base.Predictor):
       self.dtype,
       name='readout',
     )(pooled)
-

@@ -155,7 +155,8 @@ def test_users_list_is_required():
 
 def test_extras():
   assert set(_setup_arguments()['extras_require']) == {
-    'demo', 'tensorboard', 'torch', 'notebooks', 'docs', 'test', 'cuda', 'tpu',
+    'demo', 'tensorboard', 'torch', 'hub', 'notebooks', 'docs', 'test', 'cuda',
+    'tpu',
   }  # fmt: skip
 
 

@@ -188,7 +188,7 @@ def rerun_files(
       continue
     target = out_dir / f'{recording.name}.npz'
     partial = out_dir / f'.{recording.name}.partial.npz'
-    np.savez(partial, **arrays)
+    np.savez(partial, allow_pickle=False, **arrays)
     partial.replace(target)
     count = sum(key.startswith('grad/') for key in arrays)
     print(

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saved models: a folder with params.safetensors and config.json.
+
+The arrays are named '<collection>/<path>'. The config holds the registry name,
+every option and the spec of one network that the model reads; it is written
+last, so a folder without it is not finished. Nothing is ever pickled.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+from flax import linen as nn
+import jax
+import numpy as np
+from safetensors import numpy as safetensors_numpy
+
+from ng_jax import graphs
+from ng_jax import models
+from ng_jax import specs
+from ng_jax.pretrained import arrays
+from ng_jax.pretrained import prediction
+from ng_jax.pretrained import tagged
+
+VERSION = 1
+_CONFIG, _PARAMS = 'config.json', 'params.safetensors'
+_FORMAT, _HUB = 'ng_jax.pretrained', 'hub:'
+
+
+def save_pretrained(
+  path: str | os.PathLike[str],
+  model: nn.Module,
+  variables: Mapping[str, Any],
+  *,
+  spec: specs.NetworkSpec,
+  overwrite: bool = False,
+) -> pathlib.Path:
+  """Writes a model with its variables into a folder.
+
+  Each file is written under a temporary name and renamed.
+
+  Args:
+    path: of the folder, made when needed.
+    model: of `models.create`.
+    variables: {'params': ..., 'constants': ...}, as `model.init` returns them.
+    spec: of one network (the largest) that the model reads.
+    overwrite: replace a saved model with other options too; one with the same
+      options is always replaced.
+
+  Returns:
+    The folder. Jit: no.
+
+  Raises:
+    ValueError: a model that is not in `models.MODELS`, an option that is not
+      JSON, variables that do not fit the model, a folder of another model or of
+      something else.
+  """
+  path = pathlib.Path(path)
+  flat = {
+    name: np.asarray(jax.device_get(value))
+    for name, value in specs.leaf_arrays(variables).items()
+  }
+  _check_arrays(flat, _expected(model, spec), where='variables')
+  config = {
+    'format': _FORMAT,
+    'version': VERSION,
+    'model': _registry_name(model),
+    'options': {
+      field.name: tagged.to_json(getattr(model, field.name), name=field.name)
+      for field in dataclasses.fields(model)
+      if field.name not in ('parent', 'name')
+    },
+    'spec': tagged.to_json(spec, name='spec'),
+  }
+  _check_folder(path, config, overwrite=overwrite)
+  path.mkdir(parents=True, exist_ok=True)
+  # Until the new config is there, the folder counts as unfinished.
+  (path / _CONFIG).unlink(missing_ok=True)
+  _write(path / _PARAMS, safetensors_numpy.save(_contiguous(flat)))
+  _write(path / _CONFIG, (json.dumps(config, indent=2) + '\n').encode())
+  return path
+
+
+def load_pretrained(path: str | os.PathLike[str]) -> prediction.PretrainedModel:
+  """Reads a model that `save_pretrained` wrote.
+
+  Args:
+    path: of the folder; 'hub:user/name' downloads one from the Hugging Face hub
+      first, which needs huggingface_hub.
+
+  Returns:
+    The model with its variables. Jit: no.
+
+  Raises:
+    ValueError: a missing or damaged file, an unknown model or option, a newer
+      version of the format, a pickled file; or lists every missing, unknown and
+      misshapen array at once.
+  """
+  if str(path).startswith(_HUB):
+    path = _download(str(path).removeprefix(_HUB))
+  path = pathlib.Path(path)
+  config = _read_config(path / _CONFIG)
+  try:
+    options = {k: tagged.from_json(x) for k, x in config['options'].items()}
+    spec = tagged.from_json(config['spec'])
+    model = models.create(config['model'], **options)
+  except (AttributeError, KeyError, ValueError) as error:
+    raise ValueError(f'{path / _CONFIG} is no saved model: {error}') from error
+  flat = arrays.read_safetensors(path / _PARAMS)
+  _check_arrays(flat, _expected(model, spec), where=str(path / _PARAMS))
+  variables = jax.tree.map(jax.numpy.asarray, specs.from_leaf_arrays(flat))
+  return prediction.PretrainedModel(model, variables, spec)
+
+
+def _registry_name(model: nn.Module) -> str:
+  for name, kind in models.MODELS.items():
+    if type(model) is kind:
+      return name
+  raise ValueError(
+    f'model must be one of the registry, got {type(model).__name__}; make it '
+    f'with models.create, known are {sorted(models.MODELS)}.'
+  )
+
+
+def _expected(model: nn.Module, spec: specs.NetworkSpec) -> dict[str, Any]:
+  """Shapes of the variables that the model has for networks of the spec."""
+  weights = specs.from_leaf_arrays(
+    {
+      leaf.path: np.zeros((1, *spec.leaf_shape(leaf)), np.float32)
+      for leaf in spec.leaves
+    }
+  )
+
+  def init(weights: Any) -> Any:
+    graph = graphs.encode(graphs.topology(spec), weights)
+    return model.init({'params': jax.random.key(0)}, graph)
+
+  return specs.leaf_arrays(jax.eval_shape(init, weights))
+
+
+def _check_arrays(
+  found: Mapping[str, np.ndarray], wanted: Mapping[str, Any], *, where: str
+) -> None:
+  problems = [
+    f'{name} {tuple(wanted[name].shape)} is missing'
+    for name in wanted
+    if name not in found
+  ]
+  problems += [f'{name} is unknown' for name in found if name not in wanted]
+  problems += [
+    f'{name} must have shape {tuple(wanted[name].shape)}, got '
+    f'{found[name].shape}'
+    for name in wanted
+    if name in found and found[name].shape != tuple(wanted[name].shape)
+  ]
+  if problems:
+    raise ValueError(
+      f'{where} do not fit the model and its options: {"; ".join(problems)}.'
+    )
+
+
+def _check_folder(
+  path: pathlib.Path, config: Mapping[str, Any], *, overwrite: bool
+) -> None:
+  if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    return
+  ours = path.is_dir() and (path / _PARAMS).exists()
+  if not ours:
+    raise ValueError(
+      f'{path} must be a new or empty folder or one with a saved model, but '
+      'holds something else; choose another path. Nothing was changed.'
+    )
+  try:
+    saved = json.loads((path / _CONFIG).read_text(encoding='utf-8'))
+  except (OSError, ValueError):
+    saved = None
+  if saved != config and not overwrite:
+    raise ValueError(
+      f'{path} holds another model, one with other options, or one that was '
+      'not finished; choose another path, or give overwrite=True. Nothing was '
+      'changed.'
+    )
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+  if not path.is_file():
+    raise ValueError(
+      f'no file {path}; give the folder that save_pretrained wrote. A folder '
+      'with params.safetensors only was not finished.'
+    )
+  try:
+    config = json.loads(path.read_text(encoding='utf-8'))
+    version = int(config['version'])
+    if config['format'] != _FORMAT:
+      raise ValueError(f'format {config["format"]!r}')
+  except (KeyError, TypeError, ValueError) as error:
+    raise ValueError(
+      f'{path} must be the JSON that save_pretrained wrote, but it cannot be '
+      f'read: {error!r}.'
+    ) from error
+  if version > VERSION:
+    raise ValueError(
+      f'{path} has format version {version}, this ng_jax reads up to {VERSION};'
+      ' install a newer ng_jax.'
+    )
+  return config
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+  partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+  partial.write_bytes(content)
+  partial.replace(path)
+
+
+def _contiguous(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  # safetensors writes memory as it lies, whatever the strides.
+  return {
+    name: np.ascontiguousarray(x).reshape(x.shape) for name, x in flat.items()
+  }
+
+
+def _download(name: str) -> str:
+  try:
+    import huggingface_hub
+  except ImportError as error:
+    raise ValueError(
+      f'{_HUB}{name} needs huggingface_hub, which is not installed; run pip '
+      "install 'ng_jax[hub]', or download the folder and give its path."
+    ) from error
+  return huggingface_hub.snapshot_download(
+    name, allow_patterns=[_CONFIG, _PARAMS]
+  )
