@@ -149,6 +149,27 @@ def test_linear_is_a_product_with_the_usual_gradient(x64, lead, bias):
   )
 
 
+def test_the_gradient_of_a_bias_of_width_1():
+  # As a product with ones, jax 0.10.1 gets the sum of these three wrong on CPU;
+  # with XLA's usual options only, hence no fast_jit.
+  rng = np.random.default_rng(0)
+  shapes = ((2, 2, 5, 1), (2, 5, 7, 1), (2, 7, 3, 1))
+  x = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+  scale = np.array([0.5, 0.3, 0.2], np.float32)
+  kernel = np.ones((1, 1), np.float32)
+
+  def loss(bias, scale):
+    rows = [
+      (scale[i] * numerics.linear(v, kernel, bias)).reshape(-1)
+      for i, v in enumerate(x)
+    ]
+    return jnp.mean(jnp.concatenate(rows) ** 2)
+
+  found = jax.jit(jax.grad(loss))(np.ones(1, np.float32), scale)
+  sums = [2 * s**2 * np.sum(v + 1) for s, v in zip(scale, x, strict=True)]
+  np.testing.assert_allclose(found, [sum(sums) / 132], rtol=1e-5)
+
+
 def test_sums_of_all_pairs(x64):
   rng = np.random.default_rng(0)
   args = (rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 5, 4)))

@@ -30,7 +30,7 @@ _BUFFERS = (
 
 def rerun(
   recording: recordings.Recording, *, dtype: Any, gradients: bool
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
   """Outputs, and gradients if asked for, of a recorded case.
 
   Args:
@@ -188,7 +188,7 @@ def rerun_files(
       continue
     target = out_dir / f'{recording.name}.npz'
     partial = out_dir / f'.{recording.name}.partial.npz'
-    np.savez(partial, allow_pickle=False, **arrays)
+    np.savez(partial, **arrays)
     partial.replace(target)
     count = sum(key.startswith('grad/') for key in arrays)
     print(
