@@ -217,9 +217,7 @@ def _write(path: pathlib.Path, content: bytes) -> None:
 
 def _contiguous(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   # safetensors writes memory as it lies, whatever the strides.
-  return {
-    name: np.ascontiguousarray(x).reshape(x.shape) for name, x in flat.items()
-  }
+  return {name: np.asarray(x, order='C') for name, x in flat.items()}
 
 
 def _download(name: str) -> str:

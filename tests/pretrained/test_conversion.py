@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Official checkpoints become saved models, from each kind of file."""
+
+import json
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors_numpy
+
+import ng_jax
+from ng_jax import pretrained
+from ng_jax.models.official import recordings
+from ng_jax.pretrained import arrays
+from tests import fast_jit
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_GOLDEN = _ROOT / 'tests' / 'golden'
+_CASE = _GOLDEN / 'edit_gnn_sinemb_normalize.npz'
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+  """The config and the state of a recording, as a user has them."""
+  recording = recordings.read(_CASE)
+  (tmp_path / 'config.json').write_text(json.dumps(recording.config))
+  safetensors_numpy.save_file(recording.state, tmp_path / 'state.safetensors')
+  return tmp_path
+
+
+def test_a_converted_model_edits_as_the_official_one(checkpoint):
+  folder = checkpoint / 'model'
+  pretrained.convert_official(
+    checkpoint / 'config.json', checkpoint / 'state.safetensors', folder
+  )
+  model = ng_jax.load_pretrained(folder)
+  assert model.model.biases_from_start
+  recording = recordings.read(_CASE)
+  graph = recordings.read_inrs(recording.inputs, recording.config)
+  found = recordings.name_updates(fast_jit.jit(model)(graph))
+  with np.load(_CASE) as file:
+    wanted = {key: file[f'out/{key}'] for key in found}
+  largest = max(np.max(np.abs(x)) for x in wanted.values())
+  for key, value in wanted.items():
+    assert np.max(np.abs(found[key] - value)) <= 1e-4 * largest
+  # From the recording itself the same arrays come out.
+  again = pretrained.convert_official(
+    checkpoint / 'config.json', _CASE, checkpoint / 'again'
+  )
+  for name in ('config.json', 'params.safetensors'):
+    assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+def _run(checkpoint, state):
+  return subprocess.run(
+    [
+      sys.executable,
+      'experiments/convert_official.py',
+      f'--config={checkpoint / "config.json"}',
+      f'--state={state}',
+      f'--out_dir={checkpoint / "model"}',
+    ],
+    cwd=_ROOT,
+    env={**os.environ, 'PYTHONPATH': str(_ROOT), 'JAX_PLATFORMS': 'cpu'},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_the_binary(checkpoint):
+  result = _run(checkpoint, checkpoint / 'state.safetensors')
+  assert result.returncode == 0, result.stderr
+  assert result.stdout == f'converted: {checkpoint / "model"}\n'
+  assert (checkpoint / 'model' / 'config.json').exists()
+  renamed = checkpoint / 'renamed.safetensors'
+  renamed.write_bytes(pickle.dumps({'weight': np.ones(2)}))
+  result = _run(checkpoint, renamed)
+  assert result.returncode == 1
+  assert 'not converted: ' in result.stderr
+  assert 'pickled or zipped one, which can run code' in result.stderr
+  assert 'Traceback' not in result.stderr
+
+
+def test_a_config_that_cannot_be_read(checkpoint):
+  state = checkpoint / 'state.safetensors'
+  for path in (checkpoint / 'none.json', state):
+    with pytest.raises(ValueError, match='must be a JSON file'):
+      pretrained.convert_official(path, state, checkpoint / 'model')
+
+
+def test_states_that_cannot_be_read(tmp_path, monkeypatch):
+  with pytest.raises(
+    ValueError, match=r"ending '.bin'; expected one of \['.np"
+  ):
+    arrays.read_state(tmp_path / 'state.bin')
+  with pytest.raises(ValueError, match='no file .*state.pt'):
+    arrays.read_state(tmp_path / 'state.pt')
+  np.savez(tmp_path / 'state.npz', a=np.array([{}], object))
+  with pytest.raises(ValueError, match='pickled objects are never read'):
+    arrays.read_state(tmp_path / 'state.npz')
+  (tmp_path / 'state.pt').write_bytes(b'')
+  monkeypatch.setitem(sys.modules, 'torch', None)
+  with pytest.raises(ValueError, match=r'install ng_jax\[torch\]'):
+    arrays.read_state(tmp_path / 'state.pt')
+
+
+class _Tensor:
+  def __init__(self, value):
+    self._value = value
+
+  def numpy(self):
+    return self._value
+
+
+@pytest.mark.parametrize('wrap', [None, 'state_dict', 'model'])
+def test_torch_files_are_read_without_code(tmp_path, monkeypatch, wrap):
+  (tmp_path / 'state.pt').write_bytes(b'')
+  state = {'a.weight': _Tensor(np.ones(2))}
+  content = {wrap: state, 'epoch': 3} if wrap else state
+
+  def load(path, map_location, weights_only):
+    assert (map_location, weights_only) == ('cpu', True)
+    return content
+
+  torch = types.SimpleNamespace(load=load, Tensor=_Tensor)
+  monkeypatch.setitem(sys.modules, 'torch', torch)
+  found = arrays.read_state(tmp_path / 'state.pt')
+  np.testing.assert_array_equal(found['a.weight'], np.ones(2))
+  content = {'epoch': 3}
+  with pytest.raises(ValueError, match='must hold a state_dict of tensors'):
+    arrays.read_state(tmp_path / 'state.pt')
+
+  def refuse(path, map_location, weights_only):
+    raise pickle.UnpicklingError('Weights only load failed')
+
+  torch.load = refuse
+  with pytest.raises(ValueError, match='of tensors only: Weights only load'):
+    arrays.read_state(tmp_path / 'state.pt')
