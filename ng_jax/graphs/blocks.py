@@ -11,6 +11,8 @@ import jraph
 import numpy as np
 
 from ng_jax import numerics
+from ng_jax import specs
+from ng_jax.graphs import activation_fields
 from ng_jax.graphs import encoding
 from ng_jax.graphs import structure
 
@@ -220,7 +222,16 @@ class Blocks:
     return jnp.concatenate(rows, axis=1)
 
   def network_weights(self) -> Any:
-    return self._graph.globals[encoding.WEIGHTS]
+    return (self._graph.globals or {}).get(encoding.WEIGHTS)
+
+  def network_spec(self) -> specs.NetworkSpec:
+    return self._topology.spec
+
+  def node_activations(self) -> jax.Array | None:
+    return self._graph.nodes.get(activation_fields.ACTIVATIONS)
+
+  def probe_inputs(self) -> jax.Array | None:
+    return (self._graph.globals or {}).get(activation_fields.PROBE_INPUTS)
 
   def dense_mask(self) -> np.ndarray:
     return np.ones((1, self._topology.num_nodes), bool)

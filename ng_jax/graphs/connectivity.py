@@ -22,6 +22,7 @@ import jax
 import jraph
 import numpy as np
 
+from ng_jax import specs
 from ng_jax.graphs import blocks
 from ng_jax.graphs import encoding
 from ng_jax.graphs import segments
@@ -75,7 +76,16 @@ class Connectivity(Protocol):
     """The last `count` nodes of each graph, [num_graphs, count, features]."""
 
   def network_weights(self) -> Any:
-    """The weights that the graphs show, leaves [num_graphs, ...]."""
+    """The weights that the graphs show, leaves [num_graphs, ...], or None."""
+
+  def network_spec(self) -> specs.NetworkSpec | None:
+    """Spec of all graphs where it is known when compiling, else None."""
+
+  def node_activations(self) -> jax.Array | None:
+    """Activations that the nodes carry, [..., num_probes], or None."""
+
+  def probe_inputs(self) -> jax.Array | None:
+    """Inputs the graphs give, [num_graphs or 1, num_probes, ...], or None."""
 
   def to_dense_nodes(self, nodes: jax.Array) -> jax.Array:
     """Nodes as [num_graphs, max_nodes, features]."""

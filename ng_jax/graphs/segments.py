@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
+from ng_jax.graphs import activation_fields
 from ng_jax.graphs import blocks
 from ng_jax.graphs import encoding
 from ng_jax.graphs import structure
@@ -229,12 +230,26 @@ class Segments:
       )
     return dense
 
-  def network_weights(self) -> Any:
-    def clean(values: jax.Array) -> jax.Array:
-      mask = self.graph_mask.reshape(-1, *[1] * (values.ndim - 1))
-      return jnp.where(mask, values, jnp.zeros_like(values))
+  def _clean_graphs(self, values: jax.Array) -> jax.Array:
+    mask = self.graph_mask.reshape(-1, *[1] * (values.ndim - 1))
+    return jnp.where(mask, values, jnp.zeros_like(values))
 
-    return jax.tree.map(clean, self._globals[encoding.WEIGHTS])
+  def network_weights(self) -> Any:
+    weights = (self._globals or {}).get(encoding.WEIGHTS)
+    return jax.tree.map(self._clean_graphs, weights)
+
+  def network_spec(self) -> None:
+    return None
+
+  def node_activations(self) -> jax.Array | None:
+    values = self._nodes.get(activation_fields.ACTIVATIONS)
+    return None if values is None else self._clean(values, self.node_mask)
+
+  def probe_inputs(self) -> jax.Array | None:
+    inputs = (self._globals or {}).get(activation_fields.PROBE_INPUTS)
+    if inputs is None or inputs.shape[0] == 1:  # Shared by all graphs.
+      return inputs
+    return self._clean_graphs(inputs)
 
   def dense_mask(self) -> jax.Array:
     return jnp.arange(self._require_max_nodes()) < self._n_node[:, None]

@@ -5,6 +5,7 @@ from ng_jax.layers.attention import RelationalAttention
 from ng_jax.layers.attention import RelationalBlock
 from ng_jax.layers.embed import FeatureProjection
 from ng_jax.layers.embed import GraphEmbedding
+from ng_jax.layers.generator import ProbeGenerator
 from ng_jax.layers.heads import pool_edges
 from ng_jax.layers.heads import pool_nodes
 from ng_jax.layers.heads import Readout
@@ -28,6 +29,7 @@ __all__ = (
   'PNAConv',
   'PositionEmbedding',
   'ProbeFeatures',
+  'ProbeGenerator',
   'Readout',
   'RelationalAttention',
   'RelationalBlock',
