@@ -10,10 +10,12 @@ from flax import linen as nn
 from ng_jax import specs
 from ng_jax.models import gnn
 from ng_jax.models import transformer
+from ng_jax.models.baselines import probing
 
 MODELS: dict[str, type[nn.Module]] = {
   'ng_gnn': gnn.NeuralGraphGNN,
   'ng_t': transformer.NeuralGraphTransformer,
+  'probing': probing.Probing,
 }
 
 
@@ -23,9 +25,10 @@ def create(
   """Makes a model.
 
   Args:
-    name: 'ng_gnn' or 'ng_t'.
+    name: a key of `MODELS`.
     spec: of the (largest) network that will be read; fills in num_inputs,
-      num_hidden_layers and num_output_nodes where the options do not.
+      num_hidden_layers and num_output_nodes where the model has them and the
+      options do not.
     **options: fields of the model.
 
   Returns:
@@ -54,10 +57,11 @@ def create(
         f'{sorted(known)}.'
       )
   if spec is not None:
-    options = {
+    sizes = {
       'num_inputs': spec.num_inputs,
       'num_hidden_layers': spec.num_hidden_sets,
       'num_output_nodes': spec.num_outputs,
-      **options,
     }
+    filled_in = {name: n for name, n in sizes.items() if name in known}
+    options = {**filled_in, **options}
   return MODELS[name](**options)
