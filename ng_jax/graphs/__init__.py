@@ -9,6 +9,7 @@ features inside a model).
 from ng_jax.graphs.activation_fields import add_activations
 from ng_jax.graphs.activation_fields import add_probe_inputs
 from ng_jax.graphs.activations import check_activations
+from ng_jax.graphs.activations import check_network
 from ng_jax.graphs.activations import compute_activations
 from ng_jax.graphs.activations import node_activations
 from ng_jax.graphs.activations import run_probes
@@ -39,6 +40,7 @@ __all__ = (
   'add_activations',
   'add_probe_inputs',
   'check_activations',
+  'check_network',
   'choose_buckets',
   'choose_budget',
   'compute_activations',

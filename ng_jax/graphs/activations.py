@@ -48,16 +48,28 @@ def run_probes(
     ValueError: an object that is no such network, weights of another spec, a
       neuron set without activations or with those of other neurons.
   """
+  check_network(network)
+  batch = specs.check_weights(network.spec, weights)
+  found = network.activations(weights, inputs)
+  _check_sets(network.spec, found, batch)
+  return tuple(jnp.swapaxes(values, -1, -2) for values in found)
+
+
+def check_network(network: Any) -> None:
+  """Refuses an object that cannot be probed; see the module's docstring.
+
+  Args:
+    network: any object.
+
+  Raises:
+    ValueError: it has no `spec` or no `activations`. Jit: static.
+  """
   if not (hasattr(network, 'spec') and hasattr(network, 'activations')):
     raise ValueError(
       'network must have `spec` and `activations(weights, x)`, one array per '
       f'neuron set, got {type(network).__name__}; give a network of '
       'ng_jax.networks, an object with both, or set num_probes=0.'
     )
-  batch = specs.check_weights(network.spec, weights)
-  found = network.activations(weights, inputs)
-  _check_sets(network.spec, found, batch)
-  return tuple(jnp.swapaxes(values, -1, -2) for values in found)
 
 
 def _check_sets(

@@ -79,6 +79,7 @@ class ProbeFeatures(nn.Module):
     spec = connectivity.network_spec()
     if carried is None:
       sets = self._run(connectivity)
+      self._check_nodes(connectivity)
       values = self._project_sets(self.network.spec, sets)
       # Activations of inputs may be those of every graph.
       shape = (connectivity.num_graphs, *values.shape[-2:])
@@ -97,6 +98,7 @@ class ProbeFeatures(nn.Module):
         'through, got network=None; give network=networks.Siren(...), or set '
         'num_probes=0.'
       )
+    graphs.check_network(self.network)
     weights = probe_inputs.require_weights(connectivity)
     inputs = probe_inputs.choose_inputs(
       self,
@@ -107,6 +109,16 @@ class ProbeFeatures(nn.Module):
       fixed=self.fixed_inputs,
     )
     return graphs.run_probes(self.network, weights, inputs)
+
+  def _check_nodes(self, connectivity: graphs.Connectivity) -> None:
+    nodes = connectivity.node_ids('role')
+    num_neurons = self.network.spec.num_nodes
+    if isinstance(nodes, np.ndarray) and len(nodes) != num_neurons:
+      raise ValueError(
+        'probe features need graphs with one node per neuron, got '
+        f'{len(nodes)} nodes for {num_neurons} neurons; encode the weights '
+        'with the topology of network.spec.'
+      )
 
   def _project_sets(self, spec: specs.NetworkSpec, sets: Any) -> jax.Array:
     """Projects each neuron set with its own row of parameters."""

@@ -105,7 +105,7 @@ class NeuralGraphModel(nn.Module):
       self.num_probes,
       self.network,
       self.dtype,
-      {
+      probe_options={
         'source': self.probe_source,
         'fixed_inputs': self.probe_inputs,
         'input_shape': self.probe_shape,

@@ -62,6 +62,6 @@ def create(
       'num_hidden_layers': spec.num_hidden_sets,
       'num_output_nodes': spec.num_outputs,
     }
-    filled_in = {name: n for name, n in sizes.items() if name in known}
-    options = {**filled_in, **options}
+    sizes = {option: x for option, x in sizes.items() if option in known}
+    options = {**sizes, **options}
   return MODELS[name](**options)
