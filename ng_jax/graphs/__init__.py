@@ -11,6 +11,7 @@ from ng_jax.graphs.activation_fields import add_probe_inputs
 from ng_jax.graphs.activations import check_activations
 from ng_jax.graphs.activations import check_network
 from ng_jax.graphs.activations import compute_activations
+from ng_jax.graphs.activations import match_dtype
 from ng_jax.graphs.activations import node_activations
 from ng_jax.graphs.activations import run_probes
 from ng_jax.graphs.batching import concatenate
@@ -50,6 +51,7 @@ __all__ = (
   'encode',
   'flatten',
   'join_edges',
+  'match_dtype',
   'node_activations',
   'pack',
   'run_probes',

@@ -50,9 +50,25 @@ def run_probes(
   """
   check_network(network)
   batch = specs.check_weights(network.spec, weights)
-  found = network.activations(weights, inputs)
+  found = network.activations(weights, match_dtype(inputs, weights))
   _check_sets(network.spec, found, batch)
   return tuple(jnp.swapaxes(values, -1, -2) for values in found)
+
+
+def match_dtype(inputs: Any, weights: specs.Weights) -> jax.Array:
+  """Casts inputs to the dtype of the weights, as convolutions ask for.
+
+  Args:
+    inputs: array of any dtype; integers (tokens) stay as they are.
+    weights: leaves of one or several float dtypes, whose promotion is taken.
+
+  Returns:
+    The inputs. Jit: yes.
+  """
+  inputs = jnp.asarray(inputs)
+  if not jnp.issubdtype(inputs.dtype, jnp.floating):
+    return inputs
+  return inputs.astype(jnp.result_type(*jax.tree.leaves(weights)))
 
 
 def check_network(network: Any) -> None:
@@ -83,8 +99,7 @@ def _check_sets(
       'activations of a network must be one array per neuron set, got '
       f'{len(found)} for the sets {names}.'
     )
-  shapes = [() if x is None else x.shape for x in found]
-  num_probes = {shape[-2] for shape in shapes if len(shape) >= 2}
+  num_probes: tuple[int, ...] = ()
   for s, values in zip(spec.neuron_sets, found, strict=True):
     if values is None:
       raise ValueError(
@@ -92,9 +107,10 @@ def _check_sets(
         'activations for it; set num_probes=0, or give a network whose '
         '`activations` has an array for every set.'
       )
-    shape = tuple(np.shape(values))
-    fits = len(shape) >= 2 and shape[-1] == s.size and len(num_probes) == 1
-    if not fits or shape[:-2] not in ((), batch):
+    shape = tuple(values.shape)
+    num_probes = num_probes or shape[-2:-1]  # Those of the first set.
+    wanted = (*num_probes, s.size)
+    if shape[-2:] != wanted or shape[:-2] not in ((), batch):
       raise ValueError(
         f'activations of neuron set {s.name!r} must have shape [*batch or '
         f'nothing, num_probes, {s.size}] with batch {batch}, got {shape}; '

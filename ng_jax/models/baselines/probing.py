@@ -110,6 +110,7 @@ class Probing(nn.Module):
       fixed=self.probe_inputs,
       generator_layers=self.generator_layers,
     )
+    inputs = graphs.match_dtype(inputs, weights)
     outputs = self.network.apply(weights, inputs)
     wanted = (connectivity.num_graphs, self.num_probes)
     if outputs.shape[:2] != wanted:
