@@ -12,7 +12,9 @@ paper, mnist: 55,000 MNIST INRs, 64 probes, 30 epochs of 1,719 steps, Adam with
   a cosine over the whole run, no augmentation. Not run here; its authors report
   about 98.4 % test accuracy for ProbeGen.
 fashion_mnist: the same on Fashion-MNIST. Not run here; about 87.7 %.
-digits: the same on five INRs of each 8x8 digit.
+digits: the same on five INRs of each 8x8 digit, 6,060 steps. Two minutes on two
+  shared CPU cores (2026-11-24, jax 0.10.1), the INRs included; 95.1 % test
+  accuracy, one seed, and 94.9 % with 'generated_probes'.
 smoke: a few digits and steps, to show that everything runs. Under a minute.
 
 Modifiers: 'generated_probes', 'probes_16', 'probes_64', and 'small' (4,000

@@ -14,6 +14,8 @@ A network is any object with
   [*batch or nothing, num_probes, *input_shape]; returns one array [*batch or
   nothing, num_probes, size] per neuron set, in the order of the spec. Axes of
   space or time are averaged out.
+
+Call `check_activations` once on a network of your own.
 """
 
 from collections.abc import Sequence

@@ -38,7 +38,8 @@ def default_config(model: str = 'ng_gnn') -> ml_collections.ConfigDict:
       model: name, and the options of the model.
       augmentation: enabled, and the fields of `augment.Augmentation`.
       optimizer, schedule: see `optimizers.adamw`, `optimizers.make_schedule`;
-        schedule.decay_steps = 0 stands for the length of the run.
+        schedule.decay_steps = 0 stands for the length of the run, so that a
+        resumed run that is made longer goes on along the longer schedule.
       batch_size: examples of an optimizer step, over all devices.
       microbatch_size: examples worked on at once on one device; 0 for all. On
         a CPU 8 is twice as fast as 32, because temporaries stay in the cache.

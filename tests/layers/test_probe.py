@@ -158,8 +158,9 @@ def test_given_inputs_are_constants_and_no_parameters(x64):
   np.testing.assert_array_equal(_apply(restored, variables, graph), found)
 
 
-def test_the_generator_of_vectors_is_linear(x64):
-  module = layers.ProbeGenerator(4, (3,))
+@pytest.mark.parametrize('shape', [(3,), (1, 3)])
+def test_the_generator_of_vectors_is_linear(x64, shape):
+  module = layers.ProbeGenerator(4, shape)
   params = fast_jit.jit(lambda key: module.init({'params': key}))(
     jax.random.key(0)
   )['params']
@@ -171,6 +172,7 @@ def test_the_generator_of_vectors_is_linear(x64):
     'layer_1/kernel': (32, 3),
     'layer_1/bias': (3,),
   }
+  assert module.apply({'params': params}).shape == (4, *shape)
   _check_affine(lambda p: module.apply({'params': p}), params)
 
 
@@ -240,6 +242,35 @@ def test_shapes_of_inputs():
   assert probe_inputs.input_shape(_SIREN) == (2,)
   assert probe_inputs.input_shape(_SIREN, (4, 2)) == (4, 2)
   assert probe_inputs.input_shape(probed_networks.conv()) == (5, 5, 2)
+
+
+class _Tokens:
+  """Reads sequences of two tokens out of four, averaged over time."""
+
+  mlp = networks.Mlp((4, 3, 2), 'tanh')
+  spec = mlp.spec
+  input_shape = (2,)
+
+  def activations(self, weights, x):
+    one_hot = jax.nn.one_hot(x, 4, dtype=weights['layer_1']['bias'].dtype)
+    return self.mlp.activations(weights, jnp.mean(one_hot, axis=-2))
+
+
+def test_tokens_are_given_and_stay_integers(x64):
+  tokens = np.array([[0, 1], [3, 3], [2, 0]], np.int32)
+  module = _probes(network=_Tokens(), source='given', fixed_inputs=tokens)
+  graph = _graph(_Tokens, dtype=np.float64)
+  variables = _init(module, graph)
+  held = variables['constants']['inputs']
+  assert held.dtype == np.int32
+  mixes = 0.5 * (np.eye(4)[tokens[:, 0]] + np.eye(4)[tokens[:, 1]])
+  plain = _probes(network=_Tokens.mlp)
+  expected = _apply(
+    plain, {'params': {**variables['params'], 'inputs': mixes}}, graph
+  )
+  np.testing.assert_allclose(
+    _apply(module, variables, graph), expected, rtol=1e-12
+  )
 
 
 class _Silent:
