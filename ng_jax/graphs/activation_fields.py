@@ -5,19 +5,65 @@ Activations are a node field beside the bias, probe inputs an entry of the
 globals beside the weights; a model that probes uses them in place of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import jraph
 import numpy as np
 
+from ng_jax import specs
 from ng_jax.graphs import encoding
 from ng_jax.graphs import structure
 
 # Fixed names of the graph's fields.
 ACTIVATIONS = 'activations'
 PROBE_INPUTS = 'probe_inputs'
+
+
+@dataclasses.dataclass(frozen=True)
+class Carried:
+  """What graphs bring for probes, zero at padding; made by a connectivity.
+
+  Attributes:
+    graph_globals: of the graphs, leaves [num_graphs, ...].
+    nodes: fields of the nodes, [..., width].
+    spec: of all graphs where it is known when compiling, else None.
+    graph_mask: [num_graphs] bool, False at padding; None without padding.
+    node_mask: [total_nodes] bool, likewise.
+  """
+
+  graph_globals: Mapping[str, Any] | None
+  nodes: Mapping[str, Any]
+  spec: specs.NetworkSpec | None = None
+  graph_mask: jax.Array | None = None
+  node_mask: jax.Array | None = None
+
+  def weights(self) -> Any:
+    """The graphs' weights, leaves [num_graphs, ...], or None. Jit: yes."""
+    return self._global(encoding.WEIGHTS)
+
+  def inputs(self) -> jax.Array | None:
+    """Probe inputs, [num_graphs or 1, num_probes, ...], or None. Jit: yes."""
+    return self._global(PROBE_INPUTS)
+
+  def activations(self) -> jax.Array | None:
+    """Activations of the nodes, [..., num_probes], or None. Jit: yes."""
+    return _clean(self.nodes.get(ACTIVATIONS), self.node_mask)
+
+  def _global(self, name: str) -> Any:
+    values = (self.graph_globals or {}).get(name)
+    return jax.tree.map(lambda x: _clean(x, self.graph_mask), values)
+
+
+def _clean(values: Any, mask: jax.Array | None) -> Any:
+  """Zeros where the mask says so; what has no row per entry is shared."""
+  if values is None or mask is None or values.shape[0] != mask.shape[0]:
+    return values
+  mask = mask.reshape(-1, *[1] * (values.ndim - 1))
+  return jnp.where(mask, values, jnp.zeros_like(values))
 
 
 def add_activations(graph: jraph.GraphsTuple, values: Any) -> jraph.GraphsTuple:

@@ -11,7 +11,6 @@ import jraph
 import numpy as np
 
 from ng_jax import numerics
-from ng_jax import specs
 from ng_jax.graphs import activation_fields
 from ng_jax.graphs import encoding
 from ng_jax.graphs import structure
@@ -55,6 +54,9 @@ class Blocks:
     self.num_graphs = batch[0]
     self._reverse = reverse
     self.placements = self._placements()
+    self.carried = activation_fields.Carried(
+      graph.globals, graph.nodes, self._topology.spec
+    )
 
   def _placements(self) -> tuple[np.ndarray, ...]:
     eye = np.eye(self._topology.num_edge_channels, dtype=np.float32)
@@ -222,16 +224,7 @@ class Blocks:
     return jnp.concatenate(rows, axis=1)
 
   def network_weights(self) -> Any:
-    return (self._graph.globals or {}).get(encoding.WEIGHTS)
-
-  def network_spec(self) -> specs.NetworkSpec:
-    return self._topology.spec
-
-  def node_activations(self) -> jax.Array | None:
-    return self._graph.nodes.get(activation_fields.ACTIVATIONS)
-
-  def probe_inputs(self) -> jax.Array | None:
-    return (self._graph.globals or {}).get(activation_fields.PROBE_INPUTS)
+    return self.carried.weights()
 
   def dense_mask(self) -> np.ndarray:
     return np.ones((1, self._topology.num_nodes), bool)

@@ -22,7 +22,7 @@ import jax
 import jraph
 import numpy as np
 
-from ng_jax import specs
+from ng_jax.graphs import activation_fields
 from ng_jax.graphs import blocks
 from ng_jax.graphs import encoding
 from ng_jax.graphs import segments
@@ -38,6 +38,8 @@ class Connectivity(Protocol):
   # the opposite edge, sum of both).
   placements: tuple[np.ndarray, ...]
   num_graphs: int
+  # Weights, activations and probe inputs that the graphs bring with them.
+  carried: activation_fields.Carried
 
   def edge_features(self) -> EdgeGroups:
     """Raw features of the edges, one [..., channels] array per group."""
@@ -77,15 +79,6 @@ class Connectivity(Protocol):
 
   def network_weights(self) -> Any:
     """The weights that the graphs show, leaves [num_graphs, ...], or None."""
-
-  def network_spec(self) -> specs.NetworkSpec | None:
-    """Spec of all graphs where it is known when compiling, else None."""
-
-  def node_activations(self) -> jax.Array | None:
-    """Activations that the nodes carry, [..., num_probes], or None."""
-
-  def probe_inputs(self) -> jax.Array | None:
-    """Inputs the graphs give, [num_graphs or 1, num_probes, ...], or None."""
 
   def to_dense_nodes(self, nodes: jax.Array) -> jax.Array:
     """Nodes as [num_graphs, max_nodes, features]."""

@@ -38,12 +38,14 @@ class Segments:
         'graphs.flatten or graphs.batching.'
       )
     self._per_graph = graph.n_node.ndim == 2
-    self._globals = graph.globals
     if self._per_graph:
       self._init_per_graph(graph)
     else:
       self._init_concatenated(graph, max_nodes)
     self.total_nodes = self.node_mask.shape[0]
+    self.carried = activation_fields.Carried(
+      graph.globals, self._nodes, None, self.graph_mask, self.node_mask
+    )
     senders = jnp.where(self.edge_mask, self._senders, 0)
     receivers = jnp.where(self.edge_mask, self._receivers, 0)
     # Segment operations drop what ends at `total_nodes`.
@@ -230,26 +232,8 @@ class Segments:
       )
     return dense
 
-  def _clean_graphs(self, values: jax.Array) -> jax.Array:
-    mask = self.graph_mask.reshape(-1, *[1] * (values.ndim - 1))
-    return jnp.where(mask, values, jnp.zeros_like(values))
-
   def network_weights(self) -> Any:
-    weights = (self._globals or {}).get(encoding.WEIGHTS)
-    return jax.tree.map(self._clean_graphs, weights)
-
-  def network_spec(self) -> None:
-    return None
-
-  def node_activations(self) -> jax.Array | None:
-    values = self._nodes.get(activation_fields.ACTIVATIONS)
-    return None if values is None else self._clean(values, self.node_mask)
-
-  def probe_inputs(self) -> jax.Array | None:
-    inputs = (self._globals or {}).get(activation_fields.PROBE_INPUTS)
-    if inputs is None or inputs.shape[0] == 1:  # Shared by all graphs.
-      return inputs
-    return self._clean_graphs(inputs)
+    return self.carried.weights()
 
   def dense_mask(self) -> jax.Array:
     return jnp.arange(self._require_max_nodes()) < self._n_node[:, None]

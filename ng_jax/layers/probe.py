@@ -75,8 +75,8 @@ class ProbeFeatures(nn.Module):
         f'unknown probe_projection {self.projection!r}; expected one of '
         f'{list(PROJECTIONS)}.'
       )
-    carried = connectivity.node_activations()
-    spec = connectivity.network_spec()
+    carried = connectivity.carried.activations()
+    spec = connectivity.carried.spec
     if carried is None:
       sets = self._run(connectivity)
       self._check_nodes(connectivity)

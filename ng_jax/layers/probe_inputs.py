@@ -58,7 +58,7 @@ def choose_inputs(
       f"probe_inputs are only read with probe_source='given', got {source!r}; "
       'set it, or leave probe_inputs out.'
     )
-  carried = connectivity.probe_inputs()
+  carried = connectivity.carried.inputs()
   if carried is not None:
     inputs = carried[0] if carried.shape[0] == 1 else carried
     return _checked(inputs, num_probes, len(shape))

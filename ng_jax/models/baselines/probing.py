@@ -75,7 +75,7 @@ class Probing(nn.Module):
     """
     del train
     connectivity = graphs.connect(graph)
-    values = connectivity.node_activations()
+    values = connectivity.carried.activations()
     if values is None:
       outputs = self._run(connectivity)
     else:
