@@ -25,12 +25,17 @@ class Example:
     apply: (weights, inputs [num, *input_shape]) -> [num, ...].
     input_shape: of one input.
     forbidden: {what it breaks: {neuron set: [size] permutation}}.
+    activations: (weights, inputs) -> [num, size] per neuron set, averaged over
+      space; None where an example has none.
   """
 
   spec: specs.NetworkSpec
   apply: Callable[[specs.Weights, jax.Array], jax.Array]
   input_shape: tuple[int, ...]
   forbidden: Mapping[str, Mapping[str, tuple[int, ...]]]
+  activations: (
+    Callable[[specs.Weights, jax.Array], tuple[jax.Array, ...]] | None
+  ) = None
 
 
 def swap(size: int, i: int, j: int) -> tuple[int, ...]:
@@ -370,17 +375,22 @@ def conv() -> Example:
     )
     return result + layer['bias']
 
-  def apply(weights: Any, x: jax.Array) -> jax.Array:
+  def activations(weights: Any, x: jax.Array) -> tuple[jax.Array, ...]:
     norm = weights['norm']
-    x = convolve(weights['one'], x)
-    x = (x - norm['mean']) / jnp.sqrt(norm['var'] + 1e-5)
-    x = jax.nn.relu(x * norm['scale'] + norm['bias'])
-    x = jax.nn.relu(convolve(weights['two'], x))
-    x = jax.nn.relu(_linear(weights['flat'], x.reshape(x.shape[0], -1)))
-    return _linear(weights['head'], x)
+    b = convolve(weights['one'], x)
+    c = (b - norm['mean']) / jnp.sqrt(norm['var'] + 1e-5)
+    c = jax.nn.relu(c * norm['scale'] + norm['bias'])
+    d = jax.nn.relu(convolve(weights['two'], c))
+    e = jax.nn.relu(_linear(weights['flat'], d.reshape(d.shape[0], -1)))
+    maps = (jnp.mean(values, axis=(1, 2)) for values in (x, b, c, d))
+    return (*maps, e, _linear(weights['head'], e))
 
   return Example(
-    spec, apply, (5, 5, 2), {'the scale of the norm': {'b': swap(4, 0, 2)}}
+    spec,
+    lambda weights, x: activations(weights, x)[-1],
+    (5, 5, 2),
+    {'the scale of the norm': {'b': swap(4, 0, 2)}},
+    activations,
   )
 
 

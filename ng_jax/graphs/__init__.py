@@ -6,6 +6,14 @@ One vocabulary of sizes holds everywhere: `num_graphs`, `num_nodes` and
 features inside a model).
 """
 
+from ng_jax.graphs.activation_fields import add_activations
+from ng_jax.graphs.activation_fields import add_probe_inputs
+from ng_jax.graphs.activations import check_activations
+from ng_jax.graphs.activations import check_network
+from ng_jax.graphs.activations import compute_activations
+from ng_jax.graphs.activations import match_dtype
+from ng_jax.graphs.activations import node_activations
+from ng_jax.graphs.activations import run_probes
 from ng_jax.graphs.batching import concatenate
 from ng_jax.graphs.batching import stack
 from ng_jax.graphs.budgets import Budget
@@ -30,15 +38,23 @@ __all__ = (
   'EdgeBlocks',
   'EdgeGroups',
   'Topology',
+  'add_activations',
+  'add_probe_inputs',
+  'check_activations',
+  'check_network',
   'choose_buckets',
   'choose_budget',
+  'compute_activations',
   'concatenate',
   'connect',
   'decode',
   'encode',
   'flatten',
   'join_edges',
+  'match_dtype',
+  'node_activations',
   'pack',
+  'run_probes',
   'split_edges',
   'stack',
   'topology',

@@ -22,6 +22,7 @@ import jraph
 import numpy as np
 
 from ng_jax import specs
+from ng_jax.graphs import activation_fields
 from ng_jax.graphs import budgets
 from ng_jax.graphs import encoding
 from ng_jax.graphs import structure
@@ -30,7 +31,10 @@ Network = tuple[structure.Topology, specs.Weights]
 
 
 def concatenate(
-  networks: Sequence[Network], budget: budgets.Budget
+  networks: Sequence[Network],
+  budget: budgets.Budget,
+  *,
+  node_activations: Sequence[np.ndarray] | None = None,
 ) -> jraph.GraphsTuple:
   """One padded batch in jraph's layout.
 
@@ -38,6 +42,8 @@ def concatenate(
     networks: (topology, weights) pairs, weights without batch axes; all
       topologies with the same numbers of channels.
     budget: static sizes.
+    node_activations: per network [num_nodes, num_probes], see
+      `compute_activations`; becomes the node field 'activations'.
 
   Returns:
     A GraphsTuple of numpy arrays: nodes [num_nodes, ...], edges [num_edges,
@@ -46,7 +52,7 @@ def concatenate(
     Jit: no, host only.
 
   Raises:
-    ValueError: over budget, or different channels.
+    ValueError: over budget, different channels, activations that do not fit.
   """
   topologies = [topology for topology, _ in networks]
   budgets.check_budget(topologies, budget)
@@ -73,6 +79,10 @@ def concatenate(
     ends[0, edge:last_edge] = topology.senders + node
     ends[1, edge:last_edge] = topology.receivers + node
     node, edge = last_node, last_edge
+  if node_activations is not None:
+    nodes[activation_fields.ACTIVATIONS] = activation_fields.join(
+      node_activations, topologies, num_nodes=budget.num_nodes
+    )
   return jraph.GraphsTuple(
     nodes=nodes,
     edges=edges,
@@ -90,6 +100,7 @@ def stack(
   max_nodes: int,
   max_edges: int,
   num_graphs: int | None = None,
+  node_activations: Sequence[np.ndarray] | None = None,
 ) -> jraph.GraphsTuple:
   """One batch in which every graph is padded to the same size.
 
@@ -100,6 +111,8 @@ def stack(
     max_edges: edges of every graph after padding.
     num_graphs: graphs after padding with empty ones; as many as given, by
       default.
+    node_activations: per network [num_nodes, num_probes], see
+      `compute_activations`; becomes the node field 'activations'.
 
   Returns:
     A GraphsTuple of numpy arrays: nodes [num_graphs, max_nodes, ...], edges
@@ -108,7 +121,8 @@ def stack(
     globals hold their stacked weights. Jit: no, host only.
 
   Raises:
-    ValueError: a graph too large, too many graphs, or different channels.
+    ValueError: a graph too large, too many graphs, different channels,
+      activations that do not fit.
   """
   topologies = [topology for topology, _ in networks]
   _check_channels(topologies)
@@ -139,6 +153,10 @@ def stack(
     ends[0, i, : topology.num_edges] = topology.senders
     ends[1, i, : topology.num_edges] = topology.receivers
     counts[:, i, 0] = topology.num_nodes, topology.num_edges
+  if node_activations is not None:
+    nodes[activation_fields.ACTIVATIONS] = activation_fields.pad(
+      node_activations, topologies, shape=(num_graphs, max_nodes)
+    )
   return jraph.GraphsTuple(
     nodes=nodes,
     edges=edges,

@@ -11,6 +11,7 @@ import jraph
 import numpy as np
 
 from ng_jax import numerics
+from ng_jax.graphs import activation_fields
 from ng_jax.graphs import encoding
 from ng_jax.graphs import structure
 
@@ -57,6 +58,9 @@ class Blocks:
       eye[np.array(b.channels)] for b in self._topology.blocks
     )
     self.placements = self._placements()
+    self.carried = activation_fields.Carried(
+      graph.globals, graph.nodes, self._topology.spec
+    )
 
   def _placements(self) -> tuple[np.ndarray, ...]:
     if not self._reverse:
@@ -244,7 +248,7 @@ class Blocks:
     )
 
   def network_weights(self) -> Any:
-    return self._graph.globals[encoding.WEIGHTS]
+    return self.carried.weights()
 
   def dense_mask(self) -> np.ndarray:
     return np.ones((1, self._topology.num_nodes), bool)

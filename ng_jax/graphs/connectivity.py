@@ -22,6 +22,7 @@ import jax
 import jraph
 import numpy as np
 
+from ng_jax.graphs import activation_fields
 from ng_jax.graphs import blocks
 from ng_jax.graphs import encoding
 from ng_jax.graphs import segments
@@ -40,6 +41,8 @@ class Connectivity(Protocol):
   # their raw features lie among the channels of a graph.
   forward_placements: tuple[np.ndarray, ...]
   num_graphs: int
+  # Weights, activations and probe inputs that the graphs bring with them.
+  carried: activation_fields.Carried
 
   def edge_features(self) -> EdgeGroups:
     """Raw features of the edges, one [..., channels] array per group."""
@@ -78,7 +81,7 @@ class Connectivity(Protocol):
     """The last `count` nodes of each graph, [num_graphs, count, features]."""
 
   def network_weights(self) -> Any:
-    """The weights that the graphs show, leaves [num_graphs, ...]."""
+    """The weights that the graphs show, leaves [num_graphs, ...], or None."""
 
   def to_dense_nodes(self, nodes: jax.Array) -> jax.Array:
     """Nodes as [num_graphs, max_nodes, features]."""

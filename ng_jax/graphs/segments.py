@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
+from ng_jax.graphs import activation_fields
 from ng_jax.graphs import blocks
 from ng_jax.graphs import encoding
 from ng_jax.graphs import structure
@@ -43,6 +44,9 @@ class Segments:
     else:
       self._init_concatenated(graph, max_nodes)
     self.total_nodes = self.node_mask.shape[0]
+    self.carried = activation_fields.Carried(
+      graph.globals, self._nodes, None, self.graph_mask, self.node_mask
+    )
     senders = jnp.where(self.edge_mask, self._senders, 0)
     receivers = jnp.where(self.edge_mask, self._receivers, 0)
     # Segment operations drop what ends at `total_nodes`.
@@ -257,11 +261,7 @@ class Segments:
     )
 
   def network_weights(self) -> Any:
-    def clean(values: jax.Array) -> jax.Array:
-      mask = self.graph_mask.reshape(-1, *[1] * (values.ndim - 1))
-      return jnp.where(mask, values, jnp.zeros_like(values))
-
-    return jax.tree.map(clean, self._graph.globals[encoding.WEIGHTS])
+    return self.carried.weights()
 
   def dense_mask(self) -> jax.Array:
     return jnp.arange(self._require_max_nodes()) < self._n_node[:, None]

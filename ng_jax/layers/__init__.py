@@ -6,6 +6,7 @@ from ng_jax.layers.attention import RelationalBlock
 from ng_jax.layers.embed import FeatureProjection
 from ng_jax.layers.embed import GraphEmbedding
 from ng_jax.layers.features import FeatureHead
+from ng_jax.layers.generator import ProbeGenerator
 from ng_jax.layers.heads import pool_edges
 from ng_jax.layers.heads import pool_nodes
 from ng_jax.layers.heads import Readout
@@ -30,6 +31,7 @@ __all__ = (
   'PNAConv',
   'PositionEmbedding',
   'ProbeFeatures',
+  'ProbeGenerator',
   'Readout',
   'RelationalAttention',
   'RelationalBlock',

@@ -6,6 +6,8 @@ probe features added to the nodes, a second linear map, then the embeddings of
 position and activation.
 """
 
+from collections.abc import Mapping
+import dataclasses
 from typing import Any
 
 from flax import linen as nn
@@ -117,9 +119,10 @@ class GraphEmbedding(nn.Module):
     activation_embedding: whether to add activation embeddings.
     statistics: means and standard deviations that normalise the raw values; an
       object with tuples weight_mean, weight_std, bias_mean, bias_std.
-    num_probes: learned probe inputs; 0 for none.
+    num_probes: probe inputs; 0 for none.
     network: the family that runs the probes, with `activations`.
     dtype: computation dtype.
+    probe_options: further fields of `ProbeFeatures`.
   """
 
   node_size: int
@@ -135,6 +138,7 @@ class GraphEmbedding(nn.Module):
   num_probes: int = 0
   network: Any = None
   dtype: Any = None
+  probe_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   @nn.compact
   def __call__(
@@ -164,7 +168,11 @@ class GraphEmbedding(nn.Module):
     nodes = nodes if self.use_biases else jnp.zeros_like(nodes)
     if self.num_probes:
       nodes = nodes + probe.ProbeFeatures(
-        self.node_size, self.num_probes, self.network, name='probes'
+        self.node_size,
+        self.num_probes,
+        self.network,
+        **self.probe_options,
+        name='probes',
       )(connectivity)
     nodes = linear.Linear(self.node_size, dtype=self.dtype, name='node_in')(
       nodes

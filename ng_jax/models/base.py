@@ -25,8 +25,18 @@ class NeuralGraphModel(nn.Module):
       they are.
     activation_embedding: whether hidden nodes know their activation function.
     statistics: `weights.Statistics` that normalise the raw values, or None.
-    network: the family that runs the probes (`networks.Siren(...)`).
-    num_probes: learned probe inputs; 0 for none.
+    network: the family that runs the probes (`networks.Siren(...)`); see
+      `graphs.activations` for what it must have.
+    num_probes: probe inputs; 0 for none.
+    probe_source: where they come from: 'uniform' (the paper's) and 'normal' are
+      learned, 'generator' learns codes of a shared generator, 'given' reads
+      `probe_inputs`. Inputs or activations that the graphs carry take their
+      place (`graphs.add_probe_inputs`, `graphs.add_activations`).
+    probe_inputs: [num_probes, *input shape] for 'given', kept in `constants`.
+    probe_shape: shape of one input, where the network does not say, such as
+      (32, 32, 3) for images.
+    probe_projection: 'set' (the paper's), or 'role' for networks of different
+      depths, see `layers.ProbeFeatures`.
     fourier_size: Gaussian Fourier features; 0 for a linear map.
     fourier_scale: their standard deviation.
     num_input_layers: linear layers of the input projection.
@@ -44,6 +54,10 @@ class NeuralGraphModel(nn.Module):
   statistics: Any = None
   network: Any = None
   num_probes: int = 0
+  probe_source: str = 'uniform'
+  probe_inputs: Any = None
+  probe_shape: tuple[int, ...] | None = None
+  probe_projection: str = 'set'
   fourier_size: int = 128
   fourier_scale: float = 3.0
   num_input_layers: int = 1
@@ -88,6 +102,13 @@ class NeuralGraphModel(nn.Module):
       self.num_probes,
       self.network,
       self.dtype,
+      probe_options={
+        'source': self.probe_source,
+        'fixed_inputs': self.probe_inputs,
+        'input_shape': self.probe_shape,
+        'projection': self.probe_projection,
+        'num_hidden_layers': self.num_hidden_layers,
+      },
       name='embedding',
     )(connectivity)
 

@@ -11,12 +11,14 @@ from ng_jax import specs
 from ng_jax.models import editing
 from ng_jax.models import gnn
 from ng_jax.models import transformer
+from ng_jax.models.baselines import probing
 
 MODELS: dict[str, type[nn.Module]] = {
   'ng_gnn': gnn.NeuralGraphGNN,
   'ng_gnn_edit': editing.GNNEditor,
   'ng_t': transformer.NeuralGraphTransformer,
   'ng_t_edit': editing.TransformerEditor,
+  'probing': probing.Probing,
 }
 
 

@@ -148,7 +148,7 @@ def _train_and_test(
     multiple_of=experiment.multiple_of,
     first_row=experiment.splits['train'].first_row,
   )
-  num_steps = config.num_steps or config.num_epochs * batches.steps_per_epoch
+  num_steps = experiment_lib.num_steps(config, batches.num_examples)
   known: dict[str, float] = {}
   if start is None:
     state = devices_lib.replicate(experiment.init(), experiment.devices)

@@ -29,7 +29,7 @@ def default_config(model: str = 'ng_gnn') -> ml_collections.ConfigDict:
   """The paper's settings (section 4.1 and its code), for MNIST INRs.
 
   Args:
-    model: 'ng_gnn' or 'ng_t'; decides which options config.model has.
+    model: of `models.MODELS`; decides which options config.model has.
 
   Returns:
     A config with every field there is:
@@ -37,7 +37,9 @@ def default_config(model: str = 'ng_gnn') -> ml_collections.ConfigDict:
         image_dir, where the publishers' image files are.
       model: name, and the options of the model.
       augmentation: enabled, and the fields of `augment.Augmentation`.
-      optimizer, schedule: see `optimizers.adamw`, `optimizers.make_schedule`.
+      optimizer, schedule: see `optimizers.adamw`, `optimizers.make_schedule`;
+        schedule.decay_steps = 0 stands for the length of the run, so that a
+        resumed run that is made longer goes on along the longer schedule.
       batch_size: examples of an optimizer step, over all devices.
       microbatch_size: examples worked on at once on one device; 0 for all. On
         a CPU 8 is twice as fast as 32, because temporaries stay in the cache.

@@ -23,33 +23,53 @@ def _fashion_mnist(config: ml_collections.ConfigDict) -> None:
   config.data.source = 'fashion_mnist'
 
 
-def _digits(config: ml_collections.ConfigDict) -> None:
-  """The 8x8 digits of scikit-learn: minutes on two cores."""
+def _probing_recipe(config: ml_collections.ConfigDict) -> None:
+  """Adam and a cosine over the whole run, of Kahana et al. (2025)."""
+  config.optimizer.learning_rate = 3e-4
+  config.optimizer.weight_decay = 0.0
+  config.optimizer.amsgrad = False
+  config.optimizer.clip_norm = 0.0
+  config.schedule.name = 'cosine'
+  config.schedule.warmup_steps = 0
+  config.schedule.decay_steps = 0
+  config.augmentation.enabled = False
+  config.batch_size = 32
+  config.num_epochs = 30
+
+
+def _digits_data(config: ml_collections.ConfigDict) -> None:
   data = config.data
   data.source = 'digits'
   data.num_train, data.num_validation, data.num_test = 1_288, 150, 359
   data.num_views = 5
   data.hidden_sizes = (16, 16)
   data.num_steps = 500
-  config.model.num_probes = 64
-  config.model.num_layers = 2
-  config.model.dropout = 0.0
   # Milder than the paper's: a turn of 45 degrees makes a 6 a 9.
   augmentation = config.augmentation
   augmentation.translation, augmentation.rotation = 0.1, 10.0
   augmentation.noise, augmentation.dropout = 0.0, 0.0
   augmentation.scale = (0.9, 1.1)
+  config.eval_batch_size = 64
+  config.eval_every = 250
+  config.log_every = 50
+
+
+def _digits(config: ml_collections.ConfigDict) -> None:
+  """The 8x8 digits of scikit-learn: minutes on two cores."""
+  _digits_data(config)
+  if config.model.name == 'probing':  # As published, but for the images.
+    return
+  config.model.num_probes = 64
+  config.model.num_layers = 2
+  config.model.dropout = 0.0
   config.optimizer.learning_rate = 1.5e-3
   config.schedule.name = 'exponential'
   config.schedule.warmup_steps = 300
   config.schedule.decay_steps = 1_000
   config.schedule.decay_rate = 0.5
   config.batch_size = 32
-  config.eval_batch_size = 64
   config.microbatch_size = 8
   config.num_steps = 2_000
-  config.eval_every = 250
-  config.log_every = 50
   if config.model.name == 'ng_t':  # A step does more, and takes longer.
     config.num_steps = 600
     config.schedule.decay_steps = 300
@@ -66,8 +86,11 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
   data.hidden_sizes = (8, 8)
   data.num_steps = 50
   config.model.num_probes = 4
-  config.model.num_layers = 1
-  config.model.fourier_size = 16
+  if config.model.name == 'probing':
+    config.model.hidden_size = 16
+  else:
+    config.model.num_layers = 1
+    config.model.fourier_size = 16
   config.batch_size = 8
   config.eval_batch_size = 8
   config.microbatch_size = 4
@@ -81,7 +104,7 @@ def _small(config: ml_collections.ConfigDict) -> None:
   data = config.data
   data.num_train, data.num_validation, data.num_test = 4_000, 500, 1_000
   config.num_epochs = 40
-  config.schedule.warmup_steps = 300
+  config.schedule.warmup_steps = min(300, config.schedule.warmup_steps)
   config.eval_every = 125
   config.microbatch_size = 8
 
@@ -101,6 +124,12 @@ def _probes_64(config: ml_collections.ConfigDict) -> None:
   config.model.num_probes = 64
 
 
+def _generated_probes(config: ml_collections.ConfigDict) -> None:
+  """Probe inputs from a deep linear generator (ProbeGen)."""
+  config.model.probe_source = 'generator'
+  config.model.num_probes = config.model.num_probes or 64
+
+
 _Change = Callable[[ml_collections.ConfigDict], None]
 _BASES: dict[str, _Change] = {
   'paper': _paper,
@@ -114,14 +143,17 @@ _MODIFIERS: dict[str, _Change] = {
   'no_positions': _no_positions,
   'probes_16': _probes_16,
   'probes_64': _probes_64,
+  'generated_probes': _generated_probes,
 }
+# What a model is trained with in place of the defaults, before the base.
+_RECIPES: dict[str, _Change] = {'probing': _probing_recipe}
 
 
 def make_config(model: str, variant: str) -> ml_collections.ConfigDict:
   """Makes the config of a model and a variant.
 
   Args:
-    model: 'ng_gnn' or 'ng_t'.
+    model: of `models.MODELS`.
     variant: a base, then modifiers, joined by '+'.
 
   Returns:
@@ -137,6 +169,8 @@ def make_config(model: str, variant: str) -> ml_collections.ConfigDict:
       f'variant {variant!r} must be one base of {sorted(_BASES)}, followed by '
       f"any of {sorted(_MODIFIERS)}, joined by '+'."
     )
+  if model in _RECIPES:
+    _RECIPES[model](config)
   for part in parts:
     {**_BASES, **_MODIFIERS}[part](config)
   return config

@@ -30,6 +30,7 @@ FILLED_IN = (
   'num_inputs',
   'num_output_nodes',
   'num_outputs',
+  'probe_inputs',
   'statistics',
 )
 # (key, weights of one network) -> weights.
@@ -86,19 +87,18 @@ def create_model(
     ValueError: unknown model or option.
   """
   topology = graphs.topology(network.spec)
-  degree = {}
-  if 'degree_constant' in (
-    f.name for f in dataclasses.fields(models.MODELS[name])
-  ):
-    degree['degree_constant'] = degree_constant(topology)
+  known = {f.name for f in dataclasses.fields(models.MODELS[name])}
+  from_data = {
+    'network': network,
+    'statistics': statistics,
+    'degree_constant': degree_constant(topology),
+  }
   return models.create(
     name,
     spec=network.spec,
-    network=network,
     num_outputs=num_classes,
-    statistics=statistics,
     dtype=None if dtype == 'float32' else jnp.dtype(dtype),
-    **degree,
+    **{name: value for name, value in from_data.items() if name in known},
     **options,
   )
 

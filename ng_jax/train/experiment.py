@@ -119,6 +119,10 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
   topology = graphs.topology(dataset.network.spec)
   model = make_model(config, dataset)
   schedule = dict(config.schedule)
+  num_examples = len(dataset.splits['train'].labels)
+  schedule['decay_steps'] = schedule['decay_steps'] or num_steps(
+    config, num_examples
+  )
   learning_rate = optimizers.make_schedule(
     schedule.pop('name'), config.optimizer.learning_rate, **schedule
   )
@@ -168,6 +172,20 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
       devices,
     ),
   )
+
+
+def num_steps(config: ml_collections.ConfigDict, num_examples: int) -> int:
+  """Optimizer steps of a run.
+
+  Args:
+    config: of the run.
+    num_examples: of the training split.
+
+  Returns:
+    config.num_steps, or as many as config.num_epochs need.
+  """
+  steps_per_epoch = -(-num_examples // config.batch_size)
+  return config.num_steps or config.num_epochs * steps_per_epoch
 
 
 def check_finite(weights: specs.Weights, *, split: str) -> None:

@@ -2,13 +2,11 @@
 """Tests of the input stage: initial values, table rows, Fourier features."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ng_jax import graphs
 from ng_jax import layers
-from ng_jax import networks
 from ng_jax import specs
 from ng_jax.layers import linear
 from tests import fast_jit
@@ -149,17 +147,3 @@ def test_input_layers_have_silu_in_between(x64):
   np.testing.assert_allclose(
     found, hidden @ second['kernel'] + second['bias'], rtol=1e-12
   )
-
-
-def test_probes_are_drawn_from_their_range_and_seen_by_every_neuron():
-  siren = networks.Siren((2, 4, 3, 2))
-  module = layers.ProbeFeatures(features=5, num_probes=50, network=siren)
-  connectivity = _connectivity()
-  variables = _init(module, connectivity)
-  assert _fills(variables['params']['inputs'], 1.0)
-  shapes = jax.tree.map(jnp.shape, variables['params'])
-  assert shapes['inputs'] == (50, 2)
-  assert {k: v['kernel'] for k, v in shapes.items() if 'projection' in k} == {
-    f'projection_{i}': (50, 5) for i in range(4)
-  }
-  assert module.apply(variables, connectivity).shape == (1, 11, 5)

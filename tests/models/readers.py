@@ -28,12 +28,19 @@ TINY: dict[str, dict[str, Any]] = {
     'num_layers': 2,
   },
 }
+# Models that read something else than graphs; they need the option network.
+PROBING: dict[str, dict[str, Any]] = {
+  'probing': {'hidden_size': 8, 'num_layers': 2, 'num_probes': 3},
+}
 
 
 def create(name: str, spec: specs.NetworkSpec, **options: Any) -> nn.Module:
   """A tiny model of that name for networks of the spec."""
-  options = {'num_outputs': 3, 'fourier_size': 4, **TINY[name], **options}
-  return models.create(name, spec=spec, **options)
+  if name in PROBING:
+    defaults = {'num_outputs': 3, **PROBING[name]}
+  else:
+    defaults = {'num_outputs': 3, 'fourier_size': 4, **TINY[name]}
+  return models.create(name, spec=spec, **{**defaults, **options})
 
 
 def draw_weights(

@@ -24,12 +24,13 @@ def _graph(spec, num=2, **options):
   return graphs.encode(graphs.topology(spec), weights)
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', [*_NAMES, *readers.PROBING])
 def test_as_an_nnx_module_without_jit(name):
   # Initialises without jit, and predicts what the jitted Flax module does.
   spec = _SIREN.spec
+  options = {'reverse_edges': False} if name in _NAMES else {}
   model = readers.create(
-    name, spec, network=_SIREN, num_probes=2, reverse_edges=False, num_layers=1
+    name, spec, network=_SIREN, num_probes=2, num_layers=1, **options
   )
   graph = _graph(spec)
   wrapped = nnx.bridge.ToNNX(model, rngs=nnx.Rngs(0)).lazy_init(graph)
@@ -40,7 +41,8 @@ def test_as_an_nnx_module_without_jit(name):
   assert jax.tree.map(np.shape, params) == jax.tree.map(
     np.shape, drawn['params']
   )
-  constants = _only(drawn['constants'], nnx.to_pure_dict(constants))
+  wanted = drawn.get('constants', {})
+  constants = _only(wanted, nnx.to_pure_dict(constants))
   variables = {'params': params, 'constants': constants}
   jitted = fast_jit.jit(model.apply)(variables, graph)
   np.testing.assert_allclose(jitted, logits, rtol=1e-4, atol=1e-5)
@@ -80,11 +82,11 @@ def test_dropout_differs_between_graphs_and_keys(name):
   np.testing.assert_allclose(evaluated[0], evaluated[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', [*_NAMES, *readers.PROBING])
 def test_bfloat16_runs_and_is_close(name):
   spec = _SIREN.spec
-  model = readers.create(name, spec)
-  low = readers.create(name, spec, dtype=jnp.bfloat16)
+  model = readers.create(name, spec, network=_SIREN)
+  low = readers.create(name, spec, network=_SIREN, dtype=jnp.bfloat16)
   variables = readers.draw_variables(model, spec)
   graph = _graph(spec)
 

@@ -67,8 +67,9 @@ def _batch(flat, layout, rubbish):
       {'pooling': 'cls_token', 'max_nodes': 11},
       ('per graph',),
     ),
+    ('probing', {}, ('concatenated', 'per graph')),
   ],
-  ids=['gnn', 'gnn-batch-mean', 't', 't-edges', 't-token'],
+  ids=['gnn', 'gnn-batch-mean', 't', 't-edges', 't-token', 'probing'],
 )
 def test_padding_is_not_seen(x64, name, options, layouts):
   spec = _SIREN.spec

@@ -51,6 +51,8 @@ def _swap_inputs(spec, weights):
     ('ng_gnn', {'reverse_edges': True}),
     ('ng_gnn', {'reverse_edges': False, 'num_probes': 3}),
     ('ng_t', {'reverse_edges': False, 'num_probes': 3}),
+    ('probing', {}),
+    ('probing', {'probe_source': 'generator'}),
     (
       'ng_t',
       {
@@ -62,7 +64,14 @@ def _swap_inputs(spec, weights):
       },
     ),
   ],
-  ids=['gnn-reverse', 'gnn-probes', 't-probes', 't-reverse'],
+  ids=[
+    'gnn-reverse',
+    'gnn-probes',
+    't-probes',
+    'probing',
+    'generated',
+    't-reverse',
+  ],
 )
 def test_hidden_neurons_have_no_order_and_inputs_do(x64, name, options):
   spec = _SIREN.spec

@@ -214,6 +214,53 @@ def test_variants_and_modifiers():
     make('ng_gn', 'paper')
 
 
+def test_the_recipe_of_probing():
+  make = classification_variants.make_config
+  config = make('probing', 'paper+generated_probes')
+  classification_config.check(config)
+  assert config.model.probe_source == 'generator'
+  assert (config.model.num_probes, config.model.num_layers) == (64, 6)
+  assert (config.batch_size, config.num_epochs) == (32, 30)
+  assert config.optimizer.learning_rate == 3e-4
+  assert not config.augmentation.enabled
+  for field in ('weight_decay', 'amsgrad', 'clip_norm'):
+    assert not config.optimizer[field], field
+  for variant in ('smoke', 'digits', 'fashion_mnist', 'mnist+small'):
+    small = make('probing', variant)
+    classification_config.check(small)
+    assert small.model.probe_source == 'normal'
+    # A cosine over the whole run, without warm-up.
+    assert small.schedule.name == 'cosine'
+    assert (small.schedule.warmup_steps, small.schedule.decay_steps) == (0, 0)
+  config = make('ng_gnn', 'paper+generated_probes')
+  classification_config.check(config)
+  assert (config.model.probe_source, config.model.num_probes) == (
+    'generator',
+    64,
+  )
+  config = make('ng_t', 'paper+probes_16+generated_probes')
+  assert config.model.num_probes == 16
+
+
+def test_probing_learns_and_its_rate_ends_at_zero(data_dir, tmp_path):
+  config = classification_variants.make_config(
+    'probing', 'smoke+generated_probes'
+  )
+  config.data.data_dir = data_dir
+  config.num_steps, config.num_epochs, config.eval_every = 0, 40, 1_000
+  config.optimizer.learning_rate = 1e-2
+  config.model.num_probes, config.model.hidden_size = 32, 64
+  assert experiment.num_steps(config, 24) == 120
+  prepared = experiment.prepare(config)
+  assert float(prepared.learning_rate(119)) == pytest.approx(0, abs=1e-9)
+  assert float(prepared.learning_rate(59)) == pytest.approx(5e-3, rel=1e-3)
+  last = classification.run(config, tmp_path)
+  assert last['step'] == 120
+  lines = logging_lib.read_metrics(tmp_path / 'metrics.jsonl')
+  losses = [line['train_loss'] for line in lines if 'train_loss' in line]
+  assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
 def test_bfloat16_is_the_models_choice_only(config):
   config.dtype = 'bfloat16'
   prepared = experiment.prepare(config)
