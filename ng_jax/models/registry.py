@@ -10,8 +10,11 @@ from flax import linen as nn
 from ng_jax import specs
 from ng_jax.models import gnn
 from ng_jax.models import transformer
+from ng_jax.models.baselines import nfn
 
 MODELS: dict[str, type[nn.Module]] = {
+  'nfn': nfn.NeuralFunctionalNetwork,
+  'nfn_edit': nfn.NeuralFunctionalEditor,
   'ng_gnn': gnn.NeuralGraphGNN,
   'ng_t': transformer.NeuralGraphTransformer,
 }
@@ -23,9 +26,10 @@ def create(
   """Makes a model.
 
   Args:
-    name: 'ng_gnn' or 'ng_t'.
+    name: a key of `MODELS`, such as 'ng_gnn' or 'ng_t'.
     spec: of the (largest) network that will be read; fills in num_inputs,
-      num_hidden_layers and num_output_nodes where the options do not.
+      num_hidden_layers and num_output_nodes where the model has them and the
+      options do not.
     **options: fields of the model.
 
   Returns:
@@ -54,10 +58,11 @@ def create(
         f'{sorted(known)}.'
       )
   if spec is not None:
-    options = {
+    sizes = {
       'num_inputs': spec.num_inputs,
       'num_hidden_layers': spec.num_hidden_sets,
       'num_output_nodes': spec.num_outputs,
-      **options,
     }
+    filled = {field: sizes[field] for field in sizes if field in known}
+    options = {**filled, **options}
   return MODELS[name](**options)
