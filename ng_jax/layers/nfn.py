@@ -41,6 +41,10 @@ def _take_means(space: weight_space.WeightSpace) -> _Means:
   )
 
 
+def _join(parts: list[jax.Array]) -> jax.Array:
+  return jnp.concatenate(parts, axis=-1)
+
+
 class NPLinear(nn.Module):
   """Linear layer that is equivariant to permutations of all neurons (NP).
 
@@ -71,7 +75,7 @@ class NPLinear(nn.Module):
     if self.position_embedding:
       space = self._add_positions(space)
     means = _take_means(space)
-    whole = nfn_maps.join_channels([*means.weights, *means.biases])
+    whole = _join([*means.weights, *means.biases])
     last = space.num_layers - 1
     mapped = []
     for i, (weight, bias) in enumerate(
@@ -89,8 +93,8 @@ class NPLinear(nn.Module):
       mapped.append(
         layer(
           weight,
-          nfn_maps.join_channels(of_sources),
-          nfn_maps.join_channels(of_targets),
+          _join(of_sources),
+          _join(of_targets),
           whole,
         )
       )
@@ -143,25 +147,18 @@ class HNPLinear(nn.Module):
     check_depth(space)
     weights, biases = space.weights, space.biases
     means = _take_means(space)
-    ends = (means.sources[0], means.targets[-1], biases[-1])
-    whole = nfn_maps.join_channels(
-      [
-        *means.weights,
-        *means.biases,
-        *(nfn_maps.merge_axis(x, 1) for x in ends),
-      ]
-    )
-    by_input, by_output = (
-      nfn_maps.merge_axis(weights[0], 1),
-      nfn_maps.merge_axis(weights[-1], 2),
-    )
+    ends = [means.sources[0], means.targets[-1], biases[-1]]
+    ends = [nfn_maps.merge_axis(x, 1) for x in ends]
+    whole = _join([*means.weights, *means.biases, *ends])
+    by_input = nfn_maps.merge_axis(weights[0], 1)
+    by_output = nfn_maps.merge_axis(weights[-1], 2)
     last = space.num_layers - 1
     to_first = [by_input, means.sources[1], biases[0]]
     to_last = [by_output, means.targets[-2]]
     if last == 1:  # They are neighbours.
       to_first.append(by_output)
       to_last.append(by_input)
-    mapped = [self._input_map(space)(nfn_maps.join_channels(to_first), whole)]
+    mapped = [self._input_map(space)(_join(to_first), whole)]
     for i in range(1, last):
       of_sources = [means.sources[i], means.targets[i - 1], biases[i - 1]]
       of_targets = [means.targets[i], biases[i], means.sources[i + 1]]
@@ -171,16 +168,9 @@ class HNPLinear(nn.Module):
         self.features, space.areas[i], self.dtype, name=f'layer_{i + 1}'
       )
       mapped.append(
-        layer(
-          weights[i],
-          nfn_maps.join_channels(of_sources),
-          nfn_maps.join_channels(of_targets),
-          whole,
-        )
+        layer(weights[i], _join(of_sources), _join(of_targets), whole)
       )
-    mapped.append(
-      self._output_map(space)(nfn_maps.join_channels(to_last), whole)
-    )
+    mapped.append(self._output_map(space)(_join(to_last), whole))
     new_weights, new_biases = zip(*mapped, strict=True)
     return space.replace(weights=new_weights, biases=new_biases)
 

@@ -16,11 +16,6 @@ from ng_jax import numerics
 from ng_jax.layers import linear
 
 
-def join_channels(parts: list[jax.Array]) -> jax.Array:
-  """Concatenates along the last axis. Jit: yes."""
-  return jnp.concatenate(parts, axis=-1)
-
-
 def merge_axis(array: jax.Array, axis: int) -> jax.Array:
   """Moves an axis behind the channels: [..., n, ..., C] -> [..., C * n].
 
@@ -73,6 +68,11 @@ class LayerMap(nn.Module):
 
   W' = A W + G g + P R (one value per source) + Q C (one per target),
   b' = S C + T g. All maps have biases.
+
+  Attributes:
+    features: output channels.
+    area: kernel entries of the layer.
+    dtype: computation dtype.
   """
 
   features: int
@@ -87,6 +87,18 @@ class LayerMap(nn.Module):
     of_targets: jax.Array,
     whole: jax.Array,
   ) -> tuple[jax.Array, jax.Array]:
+    """Applies the maps.
+
+    Args:
+      weight: W, [B, num_sources, num_targets, C * area].
+      of_sources: R, [B, num_sources, channels].
+      of_targets: C, [B, num_targets, channels], the own bias among them.
+      whole: g, [B, channels].
+
+    Returns:
+      W' [B, num_sources, num_targets, features * area] and b' [B, num_targets,
+      features]. Jit: yes.
+    """
     width = self.features * self.area
     fan_in = _fan_in(weight, whole, of_sources, of_targets)
 
@@ -116,6 +128,12 @@ class InputLayerMap(nn.Module):
   """New features of layer 1, whose inputs are told apart (HNP).
 
   W' = U Z + U' g with the inputs among the channels, b' = Y Z + Y' g.
+
+  Attributes:
+    features: output channels.
+    area: kernel entries of the layer.
+    num_inputs: of the network.
+    dtype: computation dtype.
   """
 
   features: int
@@ -127,6 +145,16 @@ class InputLayerMap(nn.Module):
   def __call__(
     self, of_targets: jax.Array, whole: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
+    """Applies the maps.
+
+    Args:
+      of_targets: Z, [B, num_targets, channels].
+      whole: g, [B, channels].
+
+    Returns:
+      W' [B, num_inputs, num_targets, features * area] and b' [B, num_targets,
+      features]. Jit: yes.
+    """
     width = self.features * self.area * self.num_inputs
     # Differs from all other maps: each has a fan-in of its own.
     own = linear.Linear(width, dtype=self.dtype, name='weight_own')
@@ -140,6 +168,12 @@ class OutputLayerMap(nn.Module):
   """New features of layer L, whose outputs are told apart (HNP).
 
   W' = U Z + U' g and b' = Y' g with the outputs among the channels.
+
+  Attributes:
+    features: output channels.
+    area: kernel entries of the layer.
+    num_outputs: of the network.
+    dtype: computation dtype.
   """
 
   features: int
@@ -151,6 +185,16 @@ class OutputLayerMap(nn.Module):
   def __call__(
     self, of_sources: jax.Array, whole: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
+    """Applies the maps.
+
+    Args:
+      of_sources: Z, [B, num_sources, channels].
+      whole: g, [B, channels].
+
+    Returns:
+      W' [B, num_sources, num_outputs, features * area] and b' [B, num_outputs,
+      features]. Jit: yes.
+    """
     width = self.features * self.area * self.num_outputs
     fan_in = _fan_in(of_sources, whole)
     own = _SharedLinear(width, fan_in, self.dtype, name='weight_own')
