@@ -48,25 +48,24 @@ def check_chain(spec: specs.NetworkSpec) -> None:
 
   Jit: static.
   """
-  problem = ''
+  names = [s.name for s in spec.neuron_sets]
+  problems = []
   for i, block in enumerate(spec.blocks):
-    ends = [s.name for s in spec.neuron_sets[i : i + 2]]
     if block.type not in ('linear', 'conv') or block.kind != 'dense':
-      problem = f'block {block.name!r} is a {block.kind} {block.type}'
-    elif [block.source, block.target] != ends:
-      problem = f'block {block.name!r} leads {block.source} -> {block.target}'
-    if problem:
-      break
+      problems.append(f'block {block.name!r} is a {block.kind} {block.type}')
+    elif [block.source, block.target] != names[i : i + 2]:
+      ends = f'{block.source!r} -> {block.target!r}'
+      problems.append(f'block {block.name!r} leads {ends}')
   for leaf in spec.leaves:
-    if leaf.kind == 'node' and spec.layout(leaf).num_channels + leaf.slot > 1:
-      problem = f'neuron set {leaf.fills!r} has more than one bias a neuron'
-    elif leaf.kind == 'node' and leaf.fills == spec.neuron_sets[0].name:
-      problem = f'the input set {leaf.fills!r} has a bias'
-  if problem:
+    if leaf.kind == 'node' and leaf.fills == names[0]:
+      problems.append(f'the input set {leaf.fills!r} has a bias')
+    elif leaf.kind == 'node' and leaf.slot + spec.layout(leaf).num_channels > 1:
+      problems.append(f'neuron set {leaf.fills!r} has several biases a neuron')
+  if problems:
     raise ValueError(
       'this model reads plain chains of linear and convolutional layers '
       '(no skips, norms or attention; one layer after the other), but '
-      f"{problem}; read such networks with 'ng_gnn' or 'ng_t'."
+      f"{problems[0]}; read such networks with 'ng_gnn' or 'ng_t'."
     )
 
 
