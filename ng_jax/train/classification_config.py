@@ -29,7 +29,7 @@ def default_config(model: str = 'ng_gnn') -> ml_collections.ConfigDict:
   """The paper's settings (section 4.1 and its code), for MNIST INRs.
 
   Args:
-    model: 'ng_gnn' or 'ng_t'; decides which options config.model has.
+    model: name of a model; decides which options config.model has.
 
   Returns:
     A config with every field there is:

@@ -6,6 +6,7 @@ joined by '+': 'paper+probes_64', 'digits+no_positions'.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import ml_collections
 
@@ -31,9 +32,12 @@ def _digits(config: ml_collections.ConfigDict) -> None:
   data.num_views = 5
   data.hidden_sizes = (16, 16)
   data.num_steps = 500
-  config.model.num_probes = 64
-  config.model.num_layers = 2
   config.model.dropout = 0.0
+  if config.model.name == 'nfn':
+    _set_model(config, channels=(64, 64, 64), readout_sizes=(128, 128))
+    _set_model(config, fourier_size=32, fourier_scale=3.0)
+  else:
+    _set_model(config, num_probes=64, num_layers=2)
   # Milder than the paper's: a turn of 45 degrees makes a 6 a 9.
   augmentation = config.augmentation
   augmentation.translation, augmentation.rotation = 0.1, 10.0
@@ -65,9 +69,11 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
   data.num_views = 1
   data.hidden_sizes = (8, 8)
   data.num_steps = 50
-  config.model.num_probes = 4
-  config.model.num_layers = 1
   config.model.fourier_size = 16
+  if config.model.name == 'nfn':
+    _set_model(config, channels=(8, 8), readout_sizes=(16,))
+  else:
+    _set_model(config, num_probes=4, num_layers=1)
   config.batch_size = 8
   config.eval_batch_size = 8
   config.microbatch_size = 4
@@ -88,17 +94,39 @@ def _small(config: ml_collections.ConfigDict) -> None:
 
 def _no_positions(config: ml_collections.ConfigDict) -> None:
   """Ablation: nodes do not know which input, layer or output they are."""
-  config.model.position_embedding = False
+  _set_model(config, position_embedding=False)
 
 
 def _probes_16(config: ml_collections.ConfigDict) -> None:
   """16 learned probe inputs."""
-  config.model.num_probes = 16
+  _set_model(config, num_probes=16)
 
 
 def _probes_64(config: ml_collections.ConfigDict) -> None:
   """64 learned probe inputs."""
-  config.model.num_probes = 64
+  _set_model(config, num_probes=64)
+
+
+def _original_recipe(config: ml_collections.ConfigDict) -> None:
+  """Training as in the NFN paper: Adam, no decay, no warm-up, small batches."""
+  config.optimizer.learning_rate = 1e-4
+  config.optimizer.weight_decay = 0.0
+  config.optimizer.amsgrad = False
+  config.optimizer.clip_norm = 0.0
+  config.schedule.warmup_steps = 0
+  config.batch_size = 32
+  config.num_steps = 200_000
+
+
+def _set_model(config: ml_collections.ConfigDict, **options: Any) -> None:
+  """Sets options of the model; refuses those that it does not have."""
+  for option, value in options.items():
+    if option not in config.model:
+      raise ValueError(
+        f'this variant sets {option}, which the model {config.model.name!r} '
+        'does not have; choose another variant, or a model that has it.'
+      )
+    config.model[option] = value
 
 
 _Change = Callable[[ml_collections.ConfigDict], None]
@@ -112,6 +140,7 @@ _BASES: dict[str, _Change] = {
 _MODIFIERS: dict[str, _Change] = {
   'small': _small,
   'no_positions': _no_positions,
+  'original_recipe': _original_recipe,
   'probes_16': _probes_16,
   'probes_64': _probes_64,
 }
@@ -121,14 +150,15 @@ def make_config(model: str, variant: str) -> ml_collections.ConfigDict:
   """Makes the config of a model and a variant.
 
   Args:
-    model: 'ng_gnn' or 'ng_t'.
+    model: name of a model, such as 'ng_gnn'.
     variant: a base, then modifiers, joined by '+'.
 
   Returns:
     The config.
 
   Raises:
-    ValueError: unknown model or variant; the known ones are listed.
+    ValueError: unknown model or variant, the known ones are listed; a variant
+      that sets what the model does not have.
   """
   config = classification_config.default_config(model)
   parts = config_lib.choose_variant(variant, {**_BASES, **_MODIFIERS})

@@ -46,12 +46,14 @@ def model_options(name: str) -> dict[str, Any]:
     {option: default}. Jit: static.
 
   Raises:
-    ValueError: unknown model; hints at the one that may be meant.
+    ValueError: unknown model, or one that is no classifier; the others are
+      listed.
   """
-  if name not in models.MODELS:
+  classifiers = [n for n in models.MODELS if 'num_outputs' in _fields(n)]
+  if name not in classifiers:
     raise ValueError(
       f'unknown model {name!r} in config.model.name; expected one of '
-      f'{sorted(models.MODELS)}.'
+      f'{sorted(classifiers)}.'
     )
   return {
     field.name: field.default
@@ -86,21 +88,21 @@ def create_model(
     ValueError: unknown model or option.
   """
   topology = graphs.topology(network.spec)
-  degree = {}
-  if 'degree_constant' in (
-    f.name for f in dataclasses.fields(models.MODELS[name])
-  ):
-    degree['degree_constant'] = degree_constant(topology)
+  filled = {'network': network, 'degree_constant': degree_constant(topology)}
+  known = _fields(name)
   return models.create(
     name,
     spec=network.spec,
-    network=network,
     num_outputs=num_classes,
     statistics=statistics,
     dtype=None if dtype == 'float32' else jnp.dtype(dtype),
-    **degree,
+    **{field: value for field, value in filled.items() if field in known},
     **options,
   )
+
+
+def _fields(name: str) -> tuple[str, ...]:
+  return tuple(field.name for field in dataclasses.fields(models.MODELS[name]))
 
 
 def degree_constant(topology: graphs.Topology) -> float:
