@@ -12,6 +12,7 @@ code of Kofinas et al.; the predictor of a CNN zoo, as published, is
 """
 
 from collections.abc import Callable
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -26,17 +27,10 @@ from ng_jax.layers import nfn_embed
 from ng_jax.layers import nfn_pool
 from ng_jax.layers import weight_space
 
-# (features, dtype, name) -> layer.
-_LAYERS: dict[str, Callable[[int, Any, str], nn.Module]] = {
-  'np': lambda features, dtype, name: nfn.NPLinear(
-    features, dtype=dtype, name=name
-  ),
-  'hnp': lambda features, dtype, name: nfn.HNPLinear(
-    features, dtype=dtype, name=name
-  ),
-  'np_pos': lambda features, dtype, name: nfn.NPLinear(
-    features, position_embedding=True, dtype=dtype, name=name
-  ),
+_LAYERS: dict[str, Callable[..., nn.Module]] = {
+  'np': nfn.NPLinear,
+  'hnp': nfn.HNPLinear,
+  'np_pos': functools.partial(nfn.NPLinear, position_embedding=True),
 }
 
 
@@ -109,7 +103,9 @@ class NeuralFunctionalModel(nn.Module):
       raise ValueError(
         f'unknown variant {self.variant!r}; expected one of {sorted(_LAYERS)}.'
       )
-    layer = _LAYERS[self.variant](features, self.dtype, f'equivariant_{number}')
+    layer = _LAYERS[self.variant](
+      features, dtype=self.dtype, name=f'equivariant_{number}'
+    )
     found: weight_space.WeightSpace = layer(space)
     return found
 
