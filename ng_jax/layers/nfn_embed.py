@@ -72,7 +72,8 @@ class WeightSpaceEmbedding(nn.Module):
       codes. Jit: yes.
 
     Raises:
-      ValueError: see `weight_space.read`.
+      ValueError: see `weight_space.read`; statistics of another number of
+        layers.
     """
     space = weight_space.read(graph)
     if self.statistics is not None:
@@ -87,6 +88,13 @@ class WeightSpaceEmbedding(nn.Module):
     self, space: weight_space.WeightSpace
   ) -> weight_space.WeightSpace:
     """(x - mean) / std with the numbers of each layer."""
+    found = len(self.statistics.weight_mean), len(self.statistics.bias_mean)
+    if found != (space.num_layers, space.num_layers):
+      raise ValueError(
+        'statistics must have one entry per layer of the network, '
+        f'{space.num_layers}, got {found[0]} for the weights and {found[1]} '
+        'for the biases; compute them with weights.statistics.from_weights.'
+      )
 
     def apply(
       arrays: tuple[jax.Array, ...], kind: str

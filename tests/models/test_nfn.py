@@ -270,6 +270,15 @@ def test_statistics_normalise_each_layer(x64):
   np.testing.assert_array_equal(constants['bias_std'], stats.bias_std)
 
 
+def test_statistics_of_another_depth():
+  stats = statistics.published()['mnist']
+  with pytest.raises(
+    ValueError,
+    match='one entry per layer of the network, 4, got 3 for the weights and 3',
+  ):
+    _shapes(readers.create('nfn', _MLP, statistics=stats), _MLP)
+
+
 @pytest.mark.parametrize('name', ['nfn', 'nfn_edit'])
 def test_gradients_reach_every_parameter(name):
   for variant in ('np', 'hnp', 'np_pos'):
