@@ -326,6 +326,6 @@ def test_refusals(name):
 def test_unknown_pooling():
   with pytest.raises(
     ValueError,
-    match=r"unknown pooling 'cat'; expected one of \['hnp', 'np'\], or None",
+    match=r"unknown pooling 'cat'; expected one of \['hnp', 'np', 'variant'\]",
   ):
     _shapes(readers.create('nfn', _MLP, pooling='cat'), _MLP)

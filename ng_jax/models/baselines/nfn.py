@@ -117,8 +117,8 @@ class NeuralFunctionalNetwork(NeuralFunctionalModel):
     linear layer of the readout, and
     num_outputs: width of the prediction (classes).
     readout_sizes: widths of the readout's hidden layers.
-    pooling: 'np' or 'hnp' (inputs and outputs kept apart); None for the one of
-      the variant, 'np' for 'np' and else 'hnp'.
+    pooling: 'np', 'hnp' (inputs and outputs kept apart), or 'variant', which is
+      'np' for the variant 'np' and else 'hnp'.
   """
 
   channels: tuple[int, ...] = (512, 512, 512)
@@ -130,7 +130,7 @@ class NeuralFunctionalNetwork(NeuralFunctionalModel):
   dropout: float = 0.5
   num_outputs: int = 10
   readout_sizes: tuple[int, ...] = (1000, 1000)
-  pooling: str | None = None
+  pooling: str = 'variant'
 
   @nn.compact
   def __call__(
@@ -149,11 +149,13 @@ class NeuralFunctionalNetwork(NeuralFunctionalModel):
       ValueError: unknown variant or pooling; networks that are no plain chain
         of layers, a graph of another layout.
     """
-    pooling = self.pooling or ('np' if self.variant == 'np' else 'hnp')
+    pooling = self.pooling
+    if pooling == 'variant':
+      pooling = 'np' if self.variant == 'np' else 'hnp'
     if pooling not in nfn_pool.POOLINGS:
       raise ValueError(
         f'unknown pooling {pooling!r}; expected one of '
-        f'{sorted(nfn_pool.POOLINGS)}, or None for the one of the variant.'
+        f'{sorted([*nfn_pool.POOLINGS, "variant"])}.'
       )
     space = self.embed(graph)
     for i, features in enumerate(self.channels):
