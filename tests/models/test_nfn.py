@@ -276,7 +276,15 @@ def test_statistics_of_another_depth():
     ValueError,
     match='one entry per layer of the network, 4, got 3 for the weights and 3',
   ):
-    _shapes(readers.create('nfn', _MLP, statistics=stats), _MLP)
+    model = readers.create('nfn', _MLP, normalize=True, statistics=stats)
+    _shapes(model, _MLP)
+  with pytest.raises(
+    ValueError, match='normalize=True needs statistics, got N'
+  ):
+    _shapes(readers.create('nfn', _MLP, normalize=True), _MLP)
+  # Not used unless asked for: the published models read raw values.
+  shapes = _shapes(readers.create('nfn', _MLP, statistics=stats), _MLP)
+  assert set(shapes['constants']['embedding']) == {'frequencies'}
 
 
 @pytest.mark.parametrize('name', ['nfn', 'nfn_edit'])

@@ -208,6 +208,7 @@ def test_an_unpatched_classifier_is_the_papers():
   }
   name, options = official.model_options(config)
   stats = options.pop('statistics')
+  assert options.pop('normalize')
   # The official class holds them, whatever it reads.
   assert stats == statistics.published()['mnist_editing']
   assert models.create(name, **options) == models.create('nfn')
@@ -224,6 +225,7 @@ def test_statistics_of_a_zoo_model():
   }
   _, options = official.model_options(config)
   assert options['statistics'].bias_std == (3.0, 4.0)
+  assert options['normalize']
 
 
 @pytest.mark.parametrize(

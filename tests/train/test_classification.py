@@ -220,6 +220,7 @@ def test_a_model_without_probes_and_positions():
   classification_config.check(paper)
   assert paper.model.channels == (512, 512, 512)
   assert (paper.batch_size, paper.model.dropout) == (128, 0.5)
+  assert not paper.model.normalize
   original = make('nfn', 'fashion_mnist+original_recipe')
   assert (original.batch_size, original.num_steps) == (32, 200_000)
   assert original.optimizer.learning_rate == 1e-4

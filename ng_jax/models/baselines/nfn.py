@@ -47,7 +47,9 @@ class NeuralFunctionalModel(nn.Module):
     io_bands: bands of the sinusoidal codes of inputs and outputs; 0 for none.
     io_max_frequency: twice their largest frequency.
     layer_codes: whether the codes also tell layers apart.
-    statistics: `weights.Statistics` that normalise the raw values, or None.
+    normalize: whether the raw values are normalised; the published classifier
+      of INRs, HNP predictor and editor read them as they are.
+    statistics: `weights.Statistics`, used if `normalize` is set.
     dropout: rate.
     dtype: computation dtype; None follows inputs and parameters.
   """
@@ -59,6 +61,7 @@ class NeuralFunctionalModel(nn.Module):
   io_bands: int = 3
   io_max_frequency: float = 3.0
   layer_codes: bool = False
+  normalize: bool = False
   statistics: Any = None
   dropout: float = 0.0
   dtype: Any = None
@@ -71,14 +74,22 @@ class NeuralFunctionalModel(nn.Module):
 
     Returns:
       Features of the weights and biases. Jit: yes.
+
+    Raises:
+      ValueError: `normalize` without statistics.
     """
+    if self.normalize and self.statistics is None:
+      raise ValueError(
+        'normalize=True needs statistics, got None; give those of the training '
+        'set, weights.statistics.from_weights(...), or set normalize=False.'
+      )
     return nfn_embed.WeightSpaceEmbedding(
       self.fourier_size,
       self.fourier_scale,
       self.io_bands,
       self.io_max_frequency,
       self.layer_codes,
-      self.statistics,
+      self.statistics if self.normalize else None,
       self.dtype,
       name='embedding',
     )(graph)

@@ -62,6 +62,7 @@ def classifier_options(
     **_code_options(config.get('iosin') or {}),
   }
   if model.get('normalize'):
+    options['normalize'] = True
     options['statistics'] = _statistics(config.get('stats'))
   return 'nfn', options
 
@@ -123,6 +124,7 @@ def zoo_options(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     **({'io_bands': 0} if codes is None else _code_options(codes)),
   }
   if model.get('normalize'):
+    options['normalize'] = True
     options['statistics'] = _statistics(config['stats'])
   return 'nfn', options
 
