@@ -35,7 +35,7 @@ def _digits(config: ml_collections.ConfigDict) -> None:
   config.model.dropout = 0.0
   if config.model.name == 'nfn':
     _set_model(config, channels=(64, 64, 64), readout_sizes=(128, 128))
-    _set_model(config, fourier_size=32, fourier_scale=3.0)
+    _set_model(config, fourier_size=32, fourier_scale=3.0, normalize=True)
   else:
     _set_model(config, num_probes=64, num_layers=2)
   # Milder than the paper's: a turn of 45 degrees makes a 6 a 9.
