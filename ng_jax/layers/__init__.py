@@ -18,7 +18,13 @@ from ng_jax.layers.message import aggregate_pna
 from ng_jax.layers.message import EdgeUpdate
 from ng_jax.layers.message import GraphNorm
 from ng_jax.layers.message import PNAConv
+from ng_jax.layers.nfn import HNPLinear
+from ng_jax.layers.nfn import NPLinear
+from ng_jax.layers.nfn_embed import WeightSpaceEmbedding
+from ng_jax.layers.nfn_pool import pool_hnp
+from ng_jax.layers.nfn_pool import pool_np
 from ng_jax.layers.probe import ProbeFeatures
+from ng_jax.layers.weight_space import WeightSpace
 
 __all__ = (
   'ActivationEmbedding',
@@ -27,7 +33,9 @@ __all__ = (
   'FeatureProjection',
   'GraphEmbedding',
   'GraphNorm',
+  'HNPLinear',
   'Linear',
+  'NPLinear',
   'PNAConv',
   'PositionEmbedding',
   'ProbeFeatures',
@@ -36,7 +44,11 @@ __all__ = (
   'RelationalAttention',
   'RelationalBlock',
   'SplitLinear',
+  'WeightSpace',
+  'WeightSpaceEmbedding',
   'aggregate_pna',
   'pool_edges',
+  'pool_hnp',
   'pool_nodes',
+  'pool_np',
 )

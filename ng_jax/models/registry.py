@@ -11,9 +11,12 @@ from ng_jax import specs
 from ng_jax.models import editing
 from ng_jax.models import gnn
 from ng_jax.models import transformer
+from ng_jax.models.baselines import nfn
 from ng_jax.models.baselines import probing
 
 MODELS: dict[str, type[nn.Module]] = {
+  'nfn': nfn.NeuralFunctionalNetwork,
+  'nfn_edit': nfn.NeuralFunctionalEditor,
   'ng_gnn': gnn.NeuralGraphGNN,
   'ng_gnn_edit': editing.GNNEditor,
   'ng_t': transformer.NeuralGraphTransformer,

@@ -47,12 +47,14 @@ def model_options(name: str) -> dict[str, Any]:
     {option: default}. Jit: static.
 
   Raises:
-    ValueError: unknown model; hints at the one that may be meant.
+    ValueError: unknown model, or one that is no classifier; the others are
+      listed.
   """
-  if name not in models.MODELS:
+  classifiers = [n for n in models.MODELS if 'num_outputs' in _fields(n)]
+  if name not in classifiers:
     raise ValueError(
       f'unknown model {name!r} in config.model.name; expected one of '
-      f'{sorted(models.MODELS)}.'
+      f'{sorted(classifiers)}.'
     )
   return {
     field.name: field.default
@@ -101,6 +103,10 @@ def create_model(
     **{name: value for name, value in from_data.items() if name in known},
     **options,
   )
+
+
+def _fields(name: str) -> tuple[str, ...]:
+  return tuple(field.name for field in dataclasses.fields(models.MODELS[name]))
 
 
 def degree_constant(topology: graphs.Topology) -> float:

@@ -57,7 +57,10 @@ def check_demo(shared, tmp_path):
   assert (tmp_path / 'runs/demo/pictures/inr_renderings.png').exists()
 
 
-@pytest.mark.parametrize('model', ['gnn', 'probing', 'transformer'])
+@pytest.mark.parametrize(
+  'model',
+  ['gnn', 'transformer', pytest.param('nfn', marks=pytest.mark.slow)],
+)
 def test_train_evaluate_predict(model, shared, tmp_path):
   def run(mode):
     done = call(

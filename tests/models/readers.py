@@ -5,6 +5,7 @@ Drawing them needs no compilation, and no bias or scale is left at a value that
 hides a mistake.
 """
 
+import dataclasses
 from typing import Any
 
 from flax import linen as nn
@@ -27,20 +28,26 @@ TINY: dict[str, dict[str, Any]] = {
     'readout_size': 7,
     'num_layers': 2,
   },
+  'nfn': {'channels': (4, 3), 'readout_sizes': (6,), 'io_bands': 2},
+  'nfn_edit': {'channels': (4, 3), 'io_bands': 2},
 }
 # Models that read something else than graphs; they need the option network.
 PROBING: dict[str, dict[str, Any]] = {
   'probing': {'hidden_size': 8, 'num_layers': 2, 'num_probes': 3},
 }
+# Models that see a graph: of any spec, in any layout, with probes.
+GRAPH_MODELS = ('ng_gnn', 'ng_t')
+# Models that give a vector per network.
+PREDICTORS = (*GRAPH_MODELS, 'nfn')
 
 
 def create(name: str, spec: specs.NetworkSpec, **options: Any) -> nn.Module:
   """A tiny model of that name for networks of the spec."""
-  if name in PROBING:
-    defaults = {'num_outputs': 3, **PROBING[name]}
-  else:
-    defaults = {'num_outputs': 3, 'fourier_size': 4, **TINY[name]}
-  return models.create(name, spec=spec, **{**defaults, **options})
+  known = {field.name for field in dataclasses.fields(models.MODELS[name])}
+  small = {'num_outputs': 3, 'fourier_size': 4}
+  small = {key: value for key, value in small.items() if key in known}
+  options = {**small, **{**TINY, **PROBING}[name], **options}
+  return models.create(name, spec=spec, **options)
 
 
 def draw_weights(

@@ -16,7 +16,7 @@ from tests import fast_jit
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 4, 3, 2))
-_NAMES = sorted(readers.TINY)
+_NAMES = sorted(readers.PREDICTORS)
 
 
 def _graph(spec, num=2, **options):
@@ -28,10 +28,11 @@ def _graph(spec, num=2, **options):
 def test_as_an_nnx_module_without_jit(name):
   # Initialises without jit, and predicts what the jitted Flax module does.
   spec = _SIREN.spec
-  options = {'reverse_edges': False} if name in _NAMES else {}
-  model = readers.create(
-    name, spec, network=_SIREN, num_probes=2, num_layers=1, **options
-  )
+  options = {'channels': (3,)}
+  if name in readers.GRAPH_MODELS:
+    options = {'network': _SIREN, 'num_probes': 2, 'num_layers': 1}
+    options['reverse_edges'] = False
+  model = readers.create(name, spec, **options)
   graph = _graph(spec)
   wrapped = nnx.bridge.ToNNX(model, rngs=nnx.Rngs(0)).lazy_init(graph)
   logits = wrapped(graph)
@@ -101,7 +102,7 @@ def test_bfloat16_runs_and_is_close(name):
   assert 0 < error < 0.05 * np.max(np.abs(expected))
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', sorted(readers.GRAPH_MODELS))
 def test_statistics_normalise_each_layer(x64, name):
   # Skips stay 1 and inputs 0; equal to normalising the weights oneself.
   spec = example_networks.partial_skip().spec

@@ -83,7 +83,7 @@ def test_hidden_neurons_have_no_order_and_inputs_do(x64, name, options):
   assert np.max(np.abs(predict(outputs) - logits)) > 1e-3
 
 
-@pytest.mark.parametrize('name', sorted(readers.TINY))
+@pytest.mark.parametrize('name', sorted(readers.GRAPH_MODELS))
 def test_without_positions_inputs_have_no_order_either(x64, name):
   spec = _SIREN.spec
   predict = _predictor(name, spec, position_embedding=False)

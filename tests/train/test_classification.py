@@ -261,6 +261,34 @@ def test_probing_learns_and_its_rate_ends_at_zero(data_dir, tmp_path):
   assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
 
+def test_a_model_without_probes_and_positions():
+  make = classification_variants.make_config
+  paper = make('nfn', 'paper')
+  classification_config.check(paper)
+  assert paper.model.channels == (512, 512, 512)
+  assert (paper.batch_size, paper.model.dropout) == (128, 0.5)
+  assert not paper.model.normalize
+  original = make('nfn', 'fashion_mnist+original_recipe')
+  assert (original.batch_size, original.num_steps) == (32, 200_000)
+  assert original.optimizer.learning_rate == 1e-4
+  assert not original.optimizer.amsgrad
+  for option, variant in (
+    ('num_probes', 'digits+probes_16'),
+    ('position_embedding', 'paper+no_positions'),
+  ):
+    with pytest.raises(
+      ValueError, match=f"this variant sets {option}, which the model 'nfn'"
+    ):
+      make('nfn', variant)
+
+
+def test_a_model_that_is_no_classifier():
+  with pytest.raises(
+    ValueError, match="unknown model 'nfn_edit' in config.model.name; expected"
+  ):
+    classification_config.default_config('nfn_edit')
+
+
 def test_bfloat16_is_the_models_choice_only(config):
   config.dtype = 'bfloat16'
   prepared = experiment.prepare(config)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models to compare with, called as NG-GNN and NG-T are."""
+"""Models that NG-GNN and NG-T are compared with."""

@@ -17,6 +17,7 @@ import numpy as np
 from ng_jax import specs
 from ng_jax.models.official import editing
 from ng_jax.models.official import neural_graph
+from ng_jax.models.official import nfn
 
 # Official class -> (config -> name of our model and its options).
 _OPTIONS: dict[
@@ -30,6 +31,9 @@ _OPTIONS: dict[
   'nn.relational_transformer.RelationalTransformer': (
     neural_graph.predictor_options
   ),
+  'nn.nfn.models.InvariantNFN': nfn.classifier_options,
+  'nn.nfn.models.TransferNet': nfn.editor_options,
+  'nn.original_nfn.models.InvariantNFN': nfn.zoo_options,
 }
 # (official name, array, whole state) -> (our path or None, array).
 Translate = Callable[
@@ -37,6 +41,8 @@ Translate = Callable[
 ]
 # Our model -> its translation, and a pattern of official names to leave out.
 _STATES: dict[str, tuple[Translate, str]] = {
+  'nfn': (nfn.translate, nfn.IGNORED),
+  'nfn_edit': (nfn.translate, nfn.IGNORED),
   'ng_gnn': (neural_graph.translate, neural_graph.IGNORED),
   'ng_gnn_edit': (editing.translate, editing.IGNORED),
   'ng_t': (neural_graph.translate, neural_graph.IGNORED),
