@@ -2,6 +2,7 @@
 """What an input network is: `NetworkSpec`, its symmetry, its weights."""
 
 from ng_jax.specs.chain import mlp
+from ng_jax.specs.inference import infer
 from ng_jax.specs.parts import ACTIVATIONS
 from ng_jax.specs.parts import Block
 from ng_jax.specs.parts import Leaf
@@ -26,6 +27,7 @@ __all__ = (
   'check_weights',
   'draw_permutation',
   'from_leaf_arrays',
+  'infer',
   'leaf_arrays',
   'map_leaves',
   'mlp',
