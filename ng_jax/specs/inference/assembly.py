@@ -119,11 +119,7 @@ def _block(edges: draft_lib.Edges, channels: tuple[int, ...]) -> parts.Block:
     edges.target.name,
     edges.kind,
     kind,
-    math.prod(kernel)
-    if kernel
-    else max(sum(channels[:1]), 1)
-    if kind == 'attention'
-    else math.prod(channels),
+    math.prod(kernel or channels),
     kernel,
   )
 
@@ -232,11 +228,8 @@ def _runs(
 
 def _channel_names(use: draft_lib.Use, count: int) -> list[str]:
   fills = use.fills
-  attention = [
-    isinstance(fills, draft_lib.Edges) and fills.type == 'attention',
-    isinstance(fills, draft_lib.Layer) and fills.num_groups > 1,
-  ]
-  if count == 1 and any(attention) and use.kind != 'buffer':
+  layer = fills if isinstance(fills, draft_lib.Layer) else fills.target
+  if count == 1 and layer.attends and use.kind != 'buffer':
     return ['qkv']
   if isinstance(fills, draft_lib.Edges) and fills.kernel and count == 1:
     return ['kw']

@@ -150,6 +150,7 @@ def weighted_values(
     raise axes_lib.Unsupported(
       'heads must come before the dimensions of a head in the leaves'
     )
+  merged.attends = True
   merged.restrict(axes_lib.length(tuple(heads)))
   return values_lib.Activation(axes, merged)
 

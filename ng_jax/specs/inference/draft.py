@@ -21,6 +21,7 @@ class Layer:
     number: order of creation.
     role: 'input', 'hidden' or 'output'.
     num_groups: as in `specs.NeuronSet`.
+    attends: whether it holds the query, key and value of attention.
     readers: {activation: where its values can be read}, of what layers read.
     fixed: why its neurons are not alike, or ''.
   """
@@ -31,6 +32,7 @@ class Layer:
   number: int
   role: str = 'hidden'
   num_groups: int = 1
+  attends: bool = False
   readers: dict[str, Probe] = dataclasses.field(default_factory=dict)
   fixed: str = ''
 

@@ -109,15 +109,14 @@ def _within_layer(
 ) -> values_lib.Activation:
   """Functions of one layer, of its statistics and of constants."""
   first = activations[0]
-  if any(
-    (v.part, v.visible) != (first.part, first.visible) for v in activations
-  ):
+  shown = (first.part, first.visible)
+  if any((v.part, v.visible) != shown for v in activations):
     raise axes_lib.Unsupported(
       f'it combines different parts of the layer {first.layer.name!r}'
     )
   axes = _joined_axes(step, values)
-  padded = first.visible is not None and step.name not in _KEEP_ZEROS
-  if padded and axes_lib.length(first.neurons) > first.visible:
+  length = axes_lib.length(first.neurons)
+  if (first.visible or length) < length and step.name not in _KEEP_ZEROS:
     raise axes_lib.Unsupported('it is applied to neurons padded with zeros')
   constants = [v for v in values if isinstance(v, values_lib.Constant)]
   if any(_varies(v, axes) for v in constants) and first.layer.role != 'input':
@@ -150,7 +149,7 @@ def _piece(
     step.name,
     step.params,
     [
-      v.scalar if isinstance(v, values_lib.Constant) else v.curve
+      v.curve if isinstance(v, values_lib.Activation) else _number(v)
       for v in values
     ],
   )
@@ -165,6 +164,11 @@ def _piece(
     # Scales and shifts of what nothing else reads are no activation function.
     return dataclasses.replace(result, curve=curves.GRID, base=object())
   return result
+
+
+def _number(value: values_lib.Value) -> np.ndarray:
+  array = value.array if isinstance(value, values_lib.Constant) else np.nan
+  return np.asarray(array).reshape(-1)[0]
 
 
 def _parameters(

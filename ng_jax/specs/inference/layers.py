@@ -147,9 +147,8 @@ def _map_space(
         size = side.value.array.shape[i]
         axes.append(axes_lib.new_axis(size, axes_lib.SPACE))
   touched = [x.axes[i] for i in (*layer.contract, *layer.batch)]
-  if any(
-    a.kind == axes_lib.NEURON for q in touched for a in axes_lib.resolve(q)
-  ):
+  atoms = [a for axis in touched for a in axes_lib.resolve(axis)]
+  if any(atom.kind == axes_lib.NEURON for atom in atoms):
     raise axes_lib.Unsupported(
       f'it multiplies the neurons of {x.layer.name!r} by a constant matrix'
     )

@@ -129,8 +129,9 @@ def _linen_places(
 def _adapt_nnx(module: Any, call_options: Mapping[str, Any]) -> Adapter:
   from flax import nnx
 
-  graph, params, rest = nnx.split(module, nnx.Param, ...)
-  statistics, others = nnx.split_state(rest, nnx.BatchStat, ...)
+  graph, params, statistics, *others = nnx.split(
+    module, nnx.Param, nnx.BatchStat, ...
+  )
 
   def paths(state: Any) -> dict[str, Any]:
     flat = traverse_util.flatten_dict(nnx.to_pure_dict(state))
@@ -154,7 +155,7 @@ def _adapt_nnx(module: Any, call_options: Mapping[str, Any]) -> Adapter:
       new = jax.tree.map(lambda leaf: leaf, state)
       nnx.replace_by_pure_dict(new, traverse_util.unflatten_dict(flat))
       states.append(new)
-    return nnx.merge(graph, *states, others)(x, **call_options)
+    return nnx.merge(graph, *states, *others)(x, **call_options)
 
   order = {**paths(params), **paths(statistics)}
   return Adapter(apply, flatten, flatten(module), frozenset(paths(statistics)))

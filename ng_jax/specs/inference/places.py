@@ -201,7 +201,7 @@ def _join_tokens(
   # Only the joined axis may differ; a sum of the two has the other axes.
   without = [() if j == i else axis for j, axis in enumerate(x.axes)]
   laid = dataclasses.replace(x, axes=tuple(without))
-  shifted = shifts.add_leaves(laid, p, context)
+  shifted = shifts.add_leaves(laid, p, context, are_tokens=True)
   axes = list(shifted.axes)
   axes[i] = x.axes[i]
   return dataclasses.replace(shifted, axes=tuple(axes))

@@ -168,8 +168,8 @@ def _finish(
   if len(program.outputs) != 1 or not isinstance(value, values_lib.Activation):
     raise ValueError(
       'the network must return one array that runs over the neurons of its '
-      f'last layer, got {len(program.outputs)} arrays, the first of which '
-      f'is a {type(value).__name__.lower()}; wrap it in a function that returns '
+      f'last layer, got {len(program.outputs)} arrays, the first of which is '
+      f'a {type(value).__name__.lower()}; wrap it in a function that returns '
       'such an array.'
     )
   if not value.is_whole:

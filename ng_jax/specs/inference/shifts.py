@@ -58,6 +58,8 @@ def add_leaves(
   x: values_lib.Activation,
   p: values_lib.Parameter,
   context: context_lib.Context,
+  *,
+  are_tokens: bool = False,
 ) -> values_lib.Activation:
   """Reads x + p: biases, position embeddings, running means.
 
@@ -65,6 +67,7 @@ def add_leaves(
     x: a layer.
     p: of the same shape, up to axes of size 1.
     context: of the reading.
+    are_tokens: whether the leaves stand where activations could.
 
   Returns:
     Values of the same set, or of one behind skip edges if something else reads
@@ -80,11 +83,11 @@ def add_leaves(
     )
   known = context.draft.buffers | p.statistics
   if set(p.leaves) <= known:
-    _claim(p, x.layer, context)
+    _claim(p, x.layer, context, are_tokens=are_tokens)
     return x
   if not (x.is_open and x.is_plain):
     x = _identity_layer(x, p.leaves[0], context)
-  _claim(p, x.layer, context)
+  _claim(p, x.layer, context, are_tokens=are_tokens)
   return dataclasses.replace(x, curve=curves.GRID, base=object())
 
 
@@ -92,6 +95,8 @@ def _claim(
   p: values_lib.Parameter,
   layer: draft_lib.Layer,
   context: context_lib.Context,
+  *,
+  are_tokens: bool,
 ) -> None:
   """Uses leaves as biases or statistics of a set."""
   neurons = axes_lib.resolve(layer.atoms or ())
@@ -101,7 +106,8 @@ def _claim(
       for axis in context.draft.leaf_axes[path]
       for atom in axes_lib.resolve(axis)
     ]
-    kind = 'node' if set(atoms) <= set(neurons) else context.token_kind
+    plain = set(atoms) <= set(neurons) and not are_tokens
+    kind = 'node' if plain else context.token_kind
     if path in p.statistics or path in context.draft.buffers:
       kind = 'buffer'
     context.draft.claim(path, kind, layer)
