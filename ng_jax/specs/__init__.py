@@ -7,6 +7,7 @@ from ng_jax.specs.parts import ACTIVATIONS
 from ng_jax.specs.parts import Block
 from ng_jax.specs.parts import Leaf
 from ng_jax.specs.parts import NeuronSet
+from ng_jax.specs.sequential import sequential
 from ng_jax.specs.spec import NetworkSpec
 from ng_jax.specs.symmetry import draw_permutation
 from ng_jax.specs.symmetry import permute
@@ -33,4 +34,5 @@ __all__ = (
   'mlp',
   'num_batch_axes',
   'permute',
+  'sequential',
 )

@@ -9,6 +9,7 @@ from ng_jax.specs import parts
 from ng_jax.specs import spec as spec_lib
 from ng_jax.specs.inference import axes as axes_lib
 from ng_jax.specs.inference import draft as draft_lib
+from ng_jax.specs.inference import readouts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,11 +18,11 @@ class Assembled:
 
   Attributes:
     spec: of the network.
-    probes: per neuron set, the array that the next layer reads.
+    readouts: one per neuron set.
   """
 
   spec: spec_lib.NetworkSpec
-  probes: tuple[draft_lib.Probe, ...]
+  readouts: tuple[readouts.Readout, ...]
 
 
 def assemble(draft: draft_lib.Draft) -> Assembled:
@@ -31,7 +32,7 @@ def assemble(draft: draft_lib.Draft) -> Assembled:
     draft: complete.
 
   Returns:
-    The spec and its probes. Jit: static.
+    The spec and its readouts. Jit: static.
 
   Raises:
     ValueError: a leaf stores neurons in another order than its neighbours.
@@ -51,8 +52,7 @@ def assemble(draft: draft_lib.Draft) -> Assembled:
     _block(edges, channels.get(edges.name, ())) for edges in draft.edges
   )
   spec = spec_lib.NetworkSpec(neuron_sets, blocks, tuple(leaves))
-  probes = tuple(next(iter(layer.readers.values())) for layer in layers)
-  return Assembled(spec, probes)
+  return Assembled(spec, tuple(readouts.locate(layer) for layer in layers))
 
 
 def _separate_readers(draft: draft_lib.Draft) -> None:

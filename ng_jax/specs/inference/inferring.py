@@ -90,7 +90,7 @@ def analyse(
     token_kind: as in `infer`.
 
   Returns:
-    The program for one example, [1, ...], and the spec with its probes. Jit:
+    The program for one example, [1, ...], and the spec with its readouts. Jit:
     static.
 
   Raises:

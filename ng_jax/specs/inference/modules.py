@@ -15,27 +15,28 @@ from flax import linen as nn
 from flax import traverse_util
 import jax
 
-from ng_jax.specs import weights as weights_lib
-
-# ({path: array}, x) -> y.
-Apply = Callable[[Mapping[str, Any], Any], Any]
-
 
 @dataclasses.dataclass(frozen=True)
 class Adapter:
   """A network as a function of its leaves.
 
   Attributes:
-    apply: ({path: array}, x) -> output.
-    flatten: what the user calls the weights -> {path: array}.
+    call: (variables, x) -> output, variables being what the user has.
+    flatten: variables -> {path: array}.
+    unflatten: its inverse.
     arrays: {path: array} of the weights that were given.
     buffers: paths of running statistics.
   """
 
-  apply: Apply
+  call: Callable[[Any, Any], Any]
   flatten: Callable[[Any], dict[str, Any]]
+  unflatten: Callable[[Mapping[str, Any]], Any]
   arrays: Mapping[str, Any]
   buffers: frozenset[str] = frozenset()
+
+  def apply(self, arrays: Mapping[str, Any], x: Any) -> Any:
+    """Runs the network on flat arrays, {path: array}. Jit: yes."""
+    return self.call(self.unflatten(arrays), x)
 
 
 def adapt(
@@ -92,17 +93,19 @@ def _adapt_linen(
       path: collections[name][keys] for path, (name, keys) in places.items()
     }
 
-  def apply(arrays: Mapping[str, Any], x: Any) -> Any:
+  def unflatten(arrays: Mapping[str, Any]) -> dict[str, Any]:
     filled: dict[str, Any] = {}
     for path, (name, keys) in places.items():
       filled.setdefault(name, {})[keys] = arrays[path]
-    nested = {
+    return {
       name: traverse_util.unflatten_dict(flat) for name, flat in filled.items()
     }
-    return module.apply(nested, x, **call_options)
+
+  def call(filled: Any, x: Any) -> Any:
+    return module.apply(filled, x, **call_options)
 
   buffers = frozenset(p for p, (name, _) in places.items() if name != 'params')
-  return Adapter(apply, flatten, flatten(variables), buffers)
+  return Adapter(call, flatten, unflatten, flatten(variables), buffers)
 
 
 def _collections(variables: Any) -> dict[str, Any]:
@@ -129,9 +132,8 @@ def _linen_places(
 def _adapt_nnx(module: Any, call_options: Mapping[str, Any]) -> Adapter:
   from flax import nnx
 
-  graph, params, statistics, *others = nnx.split(
-    module, nnx.Param, nnx.BatchStat, ...
-  )
+  found: tuple[Any, ...] = nnx.split(module, nnx.Param, nnx.BatchStat, ...)
+  graph, params, statistics, *others = found
 
   def paths(state: Any) -> dict[str, Any]:
     flat = traverse_util.flatten_dict(nnx.to_pure_dict(state))
@@ -146,7 +148,7 @@ def _adapt_nnx(module: Any, call_options: Mapping[str, Any]) -> Adapter:
     flat = traverse_util.flatten_dict(nnx.to_pure_dict(state))
     return {path: flat[keys] for path, keys in order.items()}
 
-  def apply(arrays: Mapping[str, Any], x: Any) -> Any:
+  def unflatten(arrays: Mapping[str, Any]) -> Any:
     states = []
     for state in (params, statistics):
       flat = traverse_util.flatten_dict(nnx.to_pure_dict(state))
@@ -155,10 +157,14 @@ def _adapt_nnx(module: Any, call_options: Mapping[str, Any]) -> Adapter:
       new = jax.tree.map(lambda leaf: leaf, state)
       nnx.replace_by_pure_dict(new, traverse_util.unflatten_dict(flat))
       states.append(new)
-    return nnx.merge(graph, *states, *others)(x, **call_options)
+    return nnx.merge(graph, *states, *others)
+
+  def call(filled: Any, x: Any) -> Any:
+    return filled(x, **call_options)
 
   order = {**paths(params), **paths(statistics)}
-  return Adapter(apply, flatten, flatten(module), frozenset(paths(statistics)))
+  buffers = frozenset(paths(statistics))
+  return Adapter(call, flatten, unflatten, flatten(module), buffers)
 
 
 def _adapt_function(
@@ -170,25 +176,15 @@ def _adapt_function(
     found, _ = jax.tree_util.tree_flatten_with_path(given)
     return {_path(keys): array for keys, array in found}
 
-  def apply(arrays: Mapping[str, Any], x: Any) -> Any:
-    leaves = [arrays[path] for path in order]
-    return function(jax.tree.unflatten(structure, leaves), x, **call_options)
+  def unflatten(arrays: Mapping[str, Any]) -> Any:
+    return jax.tree.unflatten(structure, [arrays[path] for path in order])
+
+  def call(filled: Any, x: Any) -> Any:
+    return function(filled, x, **call_options)
 
   order = list(flatten(weights))
-  return Adapter(apply, flatten, flatten(weights))
+  return Adapter(call, flatten, unflatten, flatten(weights))
 
 
 def _path(keys: tuple[Any, ...]) -> str:
   return jax.tree_util.keystr(keys, simple=True, separator='/')
-
-
-def nested(arrays: Mapping[str, Any]) -> dict[str, Any]:
-  """Weights tree of flat arrays.
-
-  Args:
-    arrays: {path: array}.
-
-  Returns:
-    Nested dict. Jit: yes.
-  """
-  return weights_lib.from_leaf_arrays(arrays)
