@@ -167,26 +167,11 @@ def _layout(
         f'leaf {use.path!r} stores the {end} neurons of {use.fills.name!r} in '
         'another order than the layers around it; transpose the leaf.'
       )
-  tokens: list[list[tuple[str, int]]] = []
-  runs = _runs(axes, ends)
-  count = {end: sum(r[0] == end for axis in runs for r in axis) for end in ends}
-  seen = dict.fromkeys(ends, 0)
-  num_channels = sum(r[0] == '' for axis in runs for r in axis)
-  names = iter(_channel_names(use, num_channels))
-  for axis in runs:
-    named = []
-    for end, size in axis:
-      if end and count[end] == 1:
-        named.append((end, size))
-      elif end:
-        named.append((_factor(use, end, seen[end], count[end]), size))
-        seen[end] += 1
-      else:
-        named.append((next(names), size))
-    tokens.append(named)
+  tokens = _name_ends(_runs(axes, ends), ends)
   _place_single(tokens, [end for end in ends if not ends[end]], use)
+  _name_channels(tokens, use)
   sizes = tuple(t for axis in tokens for t in axis if t[0] not in ends)
-  channels = tuple(size for name, size in sizes if not _is_end(name))
+  channels = tuple(n for name, n in sizes if n > 1 and not _is_end(name))
   words = [' '.join(name for name, _ in axis) for axis in tokens]
   layout = ' '.join(
     f'({word})' if len(axis) > 1 else word
@@ -226,37 +211,63 @@ def _runs(
   return runs
 
 
-def _channel_names(use: draft_lib.Use, count: int) -> list[str]:
-  fills = use.fills
-  layer = fills if isinstance(fills, draft_lib.Layer) else fills.target
-  if count == 1 and layer.attends and use.kind != 'buffer':
-    return ['qkv']
-  if isinstance(fills, draft_lib.Edges) and fills.kernel and count == 1:
-    return ['kw']
-  return {1: ['token'], 2: ['kh', 'kw']}.get(
-    count, [f'channel_{i}' for i in range(count)]
-  )
-
-
-def _factor(use: draft_lib.Use, end: str, index: int, count: int) -> str:
-  return f'{end}_{("head", "dim")[index]}' if count == 2 else f'{end}_{index}'
-
-
-def _is_end(name: str) -> bool:
-  return name.split('_')[0] in ('source', 'target')
+def _name_ends(
+  runs: list[list[tuple[str, int]]], ends: dict[str, axes_lib.Axis]
+) -> list[list[tuple[str, int]]]:
+  """Tells the factors of a set apart where it has several."""
+  count = {end: sum(r[0] == end for axis in runs for r in axis) for end in ends}
+  seen = dict.fromkeys(ends, 0)
+  tokens = []
+  for axis in runs:
+    named = []
+    for end, size in axis:
+      name = end
+      if end and count[end] > 1:
+        number = seen[end]
+        suffix = ('head', 'dim')[number] if count[end] == 2 else number
+        name = f'{end}_{suffix}'
+        seen[end] += 1
+      named.append((name, size))
+    tokens.append(named)
+  return tokens
 
 
 def _place_single(
   tokens: list[list[tuple[str, int]]], ends: list[str], use: draft_lib.Use
 ) -> None:
-  """Names axes of size 1: sets of one neuron first, then channels."""
+  """Gives sets of one neuron, which have no atoms, an axis of size 1."""
   for end in reversed(ends):
-    empty = [axis for axis in tokens if not axis]
-    if not empty and not tokens:
+    if not tokens:
       raise ValueError(
         f'leaf {use.path!r} is a single number; give it an axis of neurons.'
       )
+    empty = [axis for axis in tokens if not axis]
     (empty[-1] if empty else tokens[-1]).append((end, 1))
-  kernel = [axis for axis in tokens if not axis]
-  for i, axis in enumerate(kernel):
-    axis.append((f'one_{i}', 1))
+
+
+def _name_channels(
+  tokens: list[list[tuple[str, int]]], use: draft_lib.Use
+) -> None:
+  """Names all other axes, those of size 1 too."""
+  fills = use.fills
+  layer = fills if isinstance(fills, draft_lib.Layer) else fills.target
+  is_kernel = isinstance(fills, draft_lib.Edges) and fills.kernel is not None
+  single = 0
+  for axis in tokens:
+    if not axis:
+      axis.append(('', 1) if is_kernel else (f'one_{single}', 1))
+      single += not is_kernel
+  count = sum(name == '' for axis in tokens for name, _ in axis)
+  words = [f'channel_{i}' for i in range(count)]
+  if count == 2:
+    words = ['kh', 'kw']
+  elif count == 1:
+    attends = layer.attends and use.kind != 'buffer'
+    words = ['kw' if is_kernel else 'qkv' if attends else 'token']
+  names = iter(words)
+  for axis in tokens:
+    axis[:] = [(name or next(names), size) for name, size in axis]
+
+
+def _is_end(name: str) -> bool:
+  return name.split('_')[0] in ('source', 'target')
