@@ -106,7 +106,7 @@ class VisionTransformer(nnx.Module):
 
 
 def make(kind, *arguments):
-  """A module in the state in which it is used."""
-  module = kind(*arguments, nnx.Rngs(0))
+  """A module in the state in which it is used; its arrays are only shapes."""
+  module = nnx.eval_shape(lambda: kind(*arguments, nnx.Rngs(0)))
   module.eval()
   return module

@@ -2,6 +2,7 @@
 """Tests of inferred specs against the networks that they were inferred from."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -12,8 +13,8 @@ import pytest
 from ng_jax import graphs
 from ng_jax import networks
 from ng_jax import specs
-from ng_jax import testing
 from ng_jax.specs import symmetry
+from ng_jax.specs.inference import checking
 from tests import example_networks
 from tests import fast_jit
 from tests import linen_networks
@@ -175,7 +176,7 @@ CASES = {
     forbidden={'heads': (0, 3), 'down': (0, 1)},
   ),
   'siren': Case(
-    lambda: (_SIREN.apply, _SIREN.init(jax.random.key(0))),
+    lambda: (_SIREN.apply, _draw_weights(_SIREN.spec)),
     (2,),
     ('sine', 'sine'),
     2,
@@ -194,28 +195,65 @@ def case(request):
   return CASES[request.param]
 
 
-def _network(case, **options):
-  module, variables = case.make()
-  x = np.zeros((2, *case.input_shape), np.float32)
+@functools.cache
+def _cached(name, token_kind):
+  module, variables = CASES[name].make()
+  x = np.zeros((2, *CASES[name].input_shape), np.float32)
   return networks.from_module(
-    module, variables, x, call_options=case.options, check=False, **options
+    module,
+    variables,
+    x,
+    call_options=CASES[name].options,
+    token_kind=token_kind,
+    check=False,
   )
 
 
+def _network(case, token_kind='buffer'):
+  name = next(name for name, known in CASES.items() if known is case)
+  return _cached(name, token_kind)
+
+
+def _draw_weights(spec, seed=0):
+  """As `testing.draw_weights`, in numpy: nothing is compiled."""
+  rng = np.random.default_rng(seed)
+  arrays = {}
+  for leaf in spec.leaves:
+    shape = spec.leaf_shape(leaf)
+    block = spec.block(leaf.fills) if leaf.kind == 'edge' else None
+    if leaf.kind == 'buffer' or (block and block.kind == 'diagonal'):
+      arrays[leaf.path] = rng.uniform(0.5, 1.5, shape)
+    else:
+      fan_in = spec.neuron_set(block.source).size if block else 10.0
+      arrays[leaf.path] = rng.normal(0.0, fan_in**-0.5, shape)
+  return specs.from_leaf_arrays(arrays)
+
+
 def _moving(spec):
-  return testing._draw_moving(jax.random.key(5), spec)
+  """A permutation that moves a neuron of every set that may move."""
+  for seed in range(100):
+    rng = np.random.default_rng(seed)
+    drawn = checking._draw_permutation(rng, spec)
+    moved = [
+      np.any(drawn[s.name] != np.arange(s.size))
+      for s in spec.neuron_sets
+      if s.role == 'hidden'
+    ]
+    if all(moved):
+      return drawn
+  raise AssertionError('no permutation moves every set')
 
 
 def _stacked(spec, weights, permutations):
   """Weights as they are, then once per permutation, in one batch."""
   act = fast_jit.jit(
-    lambda w: jax.tree.map(
+    lambda w, drawn: jax.tree.map(
       lambda *leaves: jnp.stack(leaves),
       w,
-      *(specs.permute(spec, w, p) for p in permutations),
+      *(specs.permute(spec, w, p) for p in drawn),
     )
   )
-  return act(weights)
+  return act(weights, permutations)
 
 
 def _swap(spec, name, pair):
@@ -227,11 +265,11 @@ def _swap(spec, name, pair):
 def test_permutations_of_the_spec_move_neurons_and_not_the_output(x64, case):
   network = _network(case)
   spec = network.spec
-  weights = testing.draw_weights(jax.random.key(1), spec, dtype=jnp.float64)
+  weights = _draw_weights(spec)
   permutation = _moving(spec)
   swaps = [_swap(spec, name, ij) for name, ij in case.forbidden.items()]
   batch = _stacked(spec, weights, [permutation, *swaps])
-  x = jax.random.normal(jax.random.key(2), (3, *case.input_shape), jnp.float64)
+  x = np.random.default_rng(2).normal(size=(3, *case.input_shape))
   output, values = fast_jit.jit(
     lambda w: (network.apply(w, x), network.activations(w, x))
   )(batch)
@@ -264,13 +302,15 @@ def test_structure_is_as_written(case):
   assert specs.NetworkSpec.from_json(spec.to_json()) == spec
 
 
-def test_every_leaf_is_in_the_spec_and_in_the_graph(case):
+def test_every_leaf_is_in_the_spec_and_in_the_graph(x64, case):
   network = _network(case)
   weights = network.weights_of(_variables(case))
   assert specs.check_weights(network.spec, weights) == ()
-  weights = testing.draw_weights(jax.random.key(0), network.spec)
+  weights = _draw_weights(network.spec)
   topology = graphs.topology(network.spec)
-  decoded = graphs.decode(topology, graphs.encode(topology, weights))
+  decoded = fast_jit.jit(
+    lambda w: graphs.decode(topology, graphs.encode(topology, w))
+  )(weights)
   found = specs.leaf_arrays(decoded)
   arrays = specs.leaf_arrays(weights)
   features = [leaf for leaf in network.spec.leaves if leaf.kind != 'buffer']
@@ -287,7 +327,7 @@ def _variables(case):
 @pytest.mark.parametrize('name', example_networks.EXAMPLES)
 def test_hand_written_specs_are_found_again(name):
   example = example_networks.EXAMPLES[name]()
-  weights = testing.draw_weights(jax.random.key(0), example.spec)
+  weights = _draw_weights(example.spec)
   x = np.zeros((2, *example.input_shape), np.float32)
   spec = specs.infer(example.apply, weights, x, check=False)
   leaves = {leaf.path: leaf for leaf in spec.leaves}
@@ -309,7 +349,7 @@ def test_hand_written_specs_are_found_again(name):
   assert shapes(spec) == shapes(example.spec)
 
 
-def test_token_leaves_may_be_features():
+def test_token_leaves_may_be_features(x64):
   case = CASES['linen_vit_token']
   spec = _network(case, token_kind='node').spec
   kinds = {leaf.path: leaf.kind for leaf in spec.leaves}
@@ -319,7 +359,7 @@ def test_token_leaves_may_be_features():
   # One bias, one class token, one embedding per token.
   topology = graphs.topology(spec)
   assert topology.num_node_channels == 2 + 7
-  weights = testing.draw_weights(jax.random.key(0), spec)
+  weights = _draw_weights(spec)
   decoded = graphs.decode(topology, graphs.encode(topology, weights))
   np.testing.assert_array_equal(decoded['position'], weights['position'])
 

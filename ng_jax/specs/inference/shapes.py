@@ -122,7 +122,7 @@ def _slice(step: program_lib.Step, value: Any) -> Any:
 def _split(step: program_lib.Step, value: Any) -> list[Any]:
   parts = []
   start = 0
-  for size in step.params['sizes']:
+  for size in map(int, step.params['sizes']):
     parts.append(cut(value, step.params['axis'], start, start + size, 1))
     start += size
   return parts
