@@ -89,7 +89,7 @@ def _make_fused():
 
 
 def _pre_activation(weights, x):
-  """x + f(relu(x)): one set that is read with and without activation."""
+  """One set, x in x + f(relu(x)), that is read with and without activation."""
   x = x @ weights['stem']
   x = x + jax.nn.relu(x) @ weights['down'] * 0.5
   return jax.nn.relu(x) @ weights['head'] + 0.5

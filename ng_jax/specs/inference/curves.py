@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 import math
 from typing import Any
 
+import jax
 import numpy as np
 
-GRID = np.linspace(-6.03, 6.0, 241)
+GRID = np.linspace(-9.03, 9.0, 361)
 _TOLERANCE = 1e-5
 _erf = np.vectorize(math.erf, otypes=[float])
 
@@ -28,7 +29,7 @@ def _select(which: np.ndarray, *cases: np.ndarray, **_: Any) -> np.ndarray:
 
 
 def _round(x: np.ndarray, *, rounding_method: Any, **_: Any) -> np.ndarray:
-  if 'EVEN' in str(rounding_method):
+  if rounding_method == jax.lax.RoundingMethod.TO_NEAREST_EVEN:
     return np.round(x)
   return np.sign(x) * np.floor(np.abs(x) + 0.5)
 

@@ -126,6 +126,23 @@ class Draft:
     self.edges.append(edges)
     return edges
 
+  def require_unused(self, path: str) -> None:
+    """Refuses a leaf that is used already.
+
+    Args:
+      path: of the leaf.
+
+    Raises:
+      Unsupported: the leaf is shared.
+
+    Jit: static.
+    """
+    if any(use.path == path for use in self.uses):
+      raise axes_lib.Unsupported(
+        f'leaf {path!r} is used a second time, and shared leaves are not '
+        'supported'
+      )
+
   def claim(self, path: str, kind: str, fills: Layer | Edges) -> None:
     """Notes what a leaf fills.
 
@@ -139,11 +156,7 @@ class Draft:
 
     Jit: static.
     """
-    if any(use.path == path for use in self.uses):
-      raise axes_lib.Unsupported(
-        f'leaf {path!r} is used a second time, and shared leaves are not '
-        'supported'
-      )
+    self.require_unused(path)
     self.uses.append(Use(path, kind, fills))
 
   def layer_of_leaf(self, path: str) -> str:

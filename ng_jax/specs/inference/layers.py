@@ -58,23 +58,28 @@ def dot(
   )
 
 
-def require_kernel(value: values_lib.Parameter) -> str:
+def require_kernel(
+  value: values_lib.Parameter, context: context_lib.Context
+) -> str:
   """The leaf that a layer's weights are.
 
   Args:
     value: of the weights.
+    context: of the reading.
 
   Returns:
     Its path. Jit: static.
 
   Raises:
-    Unsupported: the weights are computed from several leaves or normalised.
+    Unsupported: the weights are computed from several leaves or normalised, or
+      used already.
   """
   if len(value.leaves) != 1 or value.statistics or value.scaled:
     raise axes_lib.Unsupported(
       f'its weights must be one leaf as it is, but they are computed from '
       f'{list(value.leaves)}'
     )
+  context.draft.require_unused(value.leaves[0])
   return value.leaves[0]
 
 
@@ -85,7 +90,7 @@ def _dense(
   context: context_lib.Context,
 ) -> values_lib.Activation:
   x, w = layer.value, kernel.value
-  path = require_kernel(w)
+  path = require_kernel(w, context)
   if any(axes_lib.resolve(x.axes[i]) for i in layer.batch):
     raise axes_lib.Unsupported(
       f'leaf {path!r} has weights of its own for each place or group of '
@@ -180,7 +185,7 @@ def convolve(
     w, values_lib.Parameter
   ):
     raise axes_lib.Unsupported('it must convolve a layer with a leaf')
-  path = require_kernel(w)
+  path = require_kernel(w, context)
   groups = step.params['feature_group_count'] * step.params['batch_group_count']
   if groups > 1:
     raise axes_lib.Unsupported(

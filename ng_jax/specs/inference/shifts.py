@@ -132,6 +132,8 @@ def _lay_over(
     raise axes_lib.Unsupported(
       f'leaves {list(p.leaves)} are single numbers, not one per neuron'
     )
+  for path in p.leaves:
+    context.draft.require_unused(path)
   context.locate_input(x, x.axes[-1])
   axes = tuple(
     axes_lib.unify(a, b) for a, b in zip(x.axes, p.axes, strict=True)
