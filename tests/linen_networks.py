@@ -70,6 +70,16 @@ class GroupNormNet(nn.Module):
     return nn.Dense(2)(jnp.max(x, axis=(1, 2)))
 
 
+class NormedInput(nn.Module):
+  """LayerNorm of the inputs, and InstanceNorm."""
+
+  @nn.compact
+  def __call__(self, x):
+    x = nn.Conv(4, (3, 3))(nn.LayerNorm()(x))
+    x = nn.relu(nn.InstanceNorm()(x))
+    return nn.Dense(2)(jnp.mean(x, axis=(1, 2)))
+
+
 class LayerNormNet(nn.Module):
   """Residual blocks with LayerNorm before, and after without parameters."""
 

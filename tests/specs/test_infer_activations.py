@@ -16,6 +16,11 @@ _FUNCTIONS = {
   'relu by hand': ('relu', lambda x: x * (x > 0)),
   'clipped relu': ('other', lambda x: jnp.clip(x, 0, 6)),
   'gelu by tanh': ('gelu', jax.nn.gelu),
+  'gelu in 16 bits': (
+    'gelu',
+    lambda x: jax.nn.gelu(x.astype(jnp.bfloat16)).astype(x.dtype),
+  ),
+  'quick gelu': ('other', lambda x: x * jax.nn.sigmoid(1.702 * x)),
   'sigmoid by tanh': ('tanh', lambda x: 0.5 * (1 + jnp.tanh(x / 2))),
   'silu by hand': ('silu', lambda x: x / (1 + jnp.exp(-x))),
   'leaky by hand': ('leaky_relu', lambda x: jnp.where(x > 0, x, 0.2 * x)),

@@ -147,6 +147,12 @@ REFUSED = {
     (3,),
     "'rev': it moves or cuts neurons",
   ),
+  'skip to the middle': (
+    lambda w, x: (x @ w['a']).at[..., 1:3].add(x @ w['c']) @ w['b'],
+    {**_TWO, 'c': (3, 2)},
+    (3,),
+    "'scatter-add': it must add a layer to the first neurons",
+  ),
   'sorted': (
     lambda w, x: jnp.sort(x @ w['a']) @ w['b'],
     _TWO,

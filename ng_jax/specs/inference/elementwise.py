@@ -47,19 +47,28 @@ def apply(
   activations = [v for v in values if isinstance(v, values_lib.Activation)]
   parameters = [v for v in values if isinstance(v, values_lib.Parameter)]
   if len({id(v.layer) for v in activations}) > 1:
-    if step.name not in ('add', 'add_any'):
+    if step.name not in ('add', 'add_any', 'scatter-add'):
       names = [v.layer.name for v in activations]
       raise axes_lib.Unsupported(
         f'it combines neurons of two layers, {names}, other than by addition'
       )
     return residual.add(activations[0], activations[1], context)
   if activations and parameters:
+    if step.name == 'mul' and _is_spread(activations[0]):
+      # Statistics of single neurons, as InstanceNorm has.
+      joined = _joined_axes(step, values)
+      return dataclasses.replace(parameters[0], axes=joined, scaled=True)
     return shifts.combine(step, values, context)
   if activations:
     return _within_layer(step, values, activations)
   if parameters:
     return _parameters(step, values, parameters)
   return _statistics(step, values)
+
+
+def _is_spread(value: values_lib.Activation) -> bool:
+  """Whether it is a spread over places, 1 / sqrt(variance), and no pooling."""
+  return value.pooled and value.settle().activation == 'other'
 
 
 def _joined_axes(

@@ -121,6 +121,43 @@ def pad(
   return value
 
 
+def pad_update(
+  step: program_lib.Step, values: Sequence[values_lib.Value]
+) -> values_lib.Value:
+  """Reads x.at[..., :n].add(y): y, padded to the shape of x.
+
+  Args:
+    step: the primitive 'scatter-add'.
+    values: x, the first index and y.
+
+  Returns:
+    What is added to x. Jit: static.
+
+  Raises:
+    Unsupported: y does not stand at the start of one axis of neurons.
+  """
+  x, index, y = values
+  numbers = step.params['dimension_numbers']
+  whole = (
+    isinstance(index, values_lib.Constant)
+    and not np.any(np.asarray(index.array))
+    and not numbers.inserted_window_dims
+    and not numbers.operand_batching_dims
+    and isinstance(x, values_lib.Activation)
+    and isinstance(y, values_lib.Activation)
+    and len(x.axes) == len(y.axes)
+  )
+  if not whole or isinstance(y, values_lib.Constant):
+    raise axes_lib.Unsupported(
+      'it must add a layer to the first neurons of another'
+    )
+  result: Any = y
+  for i, size in enumerate(step.shapes[0]):
+    if axes_lib.length(result.axes[i]) != size:
+      result = _pad_neurons(result, i, size)
+  return result
+
+
 def _pad_neurons(value: Any, i: int, size: int) -> values_lib.Activation:
   axis = axes_lib.resolve(value.axes[i])
   if not isinstance(value, values_lib.Activation) or axis != value.neurons:

@@ -126,6 +126,9 @@ def _apply(
     return [places.pool(step, values[0])]
   if step.name == 'pad' and not isinstance(values[0], values_lib.Constant):
     return [places.pad(step, values[0], values[1])]
+  if step.name == 'scatter-add':
+    values = [values[0], places.pad_update(step, values)]
+    return [elementwise.apply(step, values, context)]
   if step.name == 'concatenate':
     return [places.concatenate(step, values, context)]
   if step.name == 'dot_general':
