@@ -4,8 +4,18 @@
 The mnemonic of the whole package: *networks are read, models read them*.
 """
 
+from ng_jax.networks.chains import Chain
+from ng_jax.networks.inferred import from_module
+from ng_jax.networks.inferred import InferredNetwork
 from ng_jax.networks.mlp import ACTIVATION_FUNCTIONS
 from ng_jax.networks.mlp import Mlp
 from ng_jax.networks.siren import Siren
 
-__all__ = ('ACTIVATION_FUNCTIONS', 'Mlp', 'Siren')
+__all__ = (
+  'ACTIVATION_FUNCTIONS',
+  'Chain',
+  'InferredNetwork',
+  'Mlp',
+  'Siren',
+  'from_module',
+)

@@ -2,10 +2,12 @@
 """What an input network is: `NetworkSpec`, its symmetry, its weights."""
 
 from ng_jax.specs.chain import mlp
+from ng_jax.specs.inference import infer
 from ng_jax.specs.parts import ACTIVATIONS
 from ng_jax.specs.parts import Block
 from ng_jax.specs.parts import Leaf
 from ng_jax.specs.parts import NeuronSet
+from ng_jax.specs.sequential import sequential
 from ng_jax.specs.spec import NetworkSpec
 from ng_jax.specs.symmetry import draw_permutation
 from ng_jax.specs.symmetry import permute
@@ -26,9 +28,11 @@ __all__ = (
   'check_weights',
   'draw_permutation',
   'from_leaf_arrays',
+  'infer',
   'leaf_arrays',
   'map_leaves',
   'mlp',
   'num_batch_axes',
   'permute',
+  'sequential',
 )
