@@ -12,25 +12,8 @@ import numpy as np
 
 from ng_jax import numerics
 from ng_jax.graphs import encoding
+from ng_jax.graphs import placing
 from ng_jax.graphs import structure
-
-
-def reverse_placements(
-  placement: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-  """Input channels of an edge and of its reverse, paper Eq. for E || E^T.
-
-  Args:
-    placement: [channels, width] numpy, positions of the raw features.
-
-  Returns:
-    Two [channels, 3 width] arrays: (w, 0, w) forward and (0, w, w) reverse.
-    Jit: static.
-  """
-  zero = np.zeros_like(placement)
-  forward = np.concatenate([placement, zero, placement], axis=1)
-  backward = np.concatenate([zero, placement, placement], axis=1)
-  return forward, backward
 
 
 class Blocks:
@@ -52,14 +35,14 @@ class Blocks:
       )
     self.num_graphs = batch[0]
     self._reverse = reverse
-    self.placements = self._placements()
+    self.placements = self._place()
 
-  def _placements(self) -> tuple[np.ndarray, ...]:
+  def _place(self) -> tuple[np.ndarray, ...]:
     eye = np.eye(self._topology.num_edge_channels, dtype=np.float32)
     forward = [eye[np.array(b.channels)] for b in self._topology.blocks]
     if not self._reverse:
       return tuple(forward)
-    pairs = [reverse_placements(p) for p in forward]
+    pairs = [placing.reverse(p) for p in forward]
     return tuple(p[0] for p in pairs) + tuple(p[1] for p in pairs)
 
   @property
@@ -76,6 +59,27 @@ class Blocks:
 
   def edge_layers(self) -> tuple[int, ...]:
     return tuple(b.layer for b, _ in self._groups)
+
+  def edge_channels(self) -> tuple[bool, ...]:
+    return (True,) * len(self._groups)
+
+  def split_linear(
+    self, edges: tuple[jax.Array, ...], *, mirror: bool
+  ) -> tuple[placing.SplitGroup, ...]:
+    groups = zip(self._groups, edges, self.placements, strict=True)
+    split = []
+    for (block, backward), values, placement in groups:
+      if block.type != 'linear':
+        split.append(placing.SplitGroup(shared=(values, placement)))
+        continue
+      if backward and not mirror:
+        first = np.eye(1, self._topology.num_edge_channels, dtype=np.float32)
+        own = (values, placing.reverse(first)[1])
+        split.append(placing.SplitGroup(shared=own))
+        continue
+      own = (values, placing.linear_placement(self._reverse, backward))
+      split.append(placing.SplitGroup(linear=own))
+    return tuple(split)
 
   def node_ids(self, name: str) -> np.ndarray:
     return self._topology.node_ids[name]
@@ -189,7 +193,10 @@ class Blocks:
   def last_nodes(self, nodes: jax.Array, *, count: int) -> jax.Array:
     return nodes[:, -count:]
 
-  def to_dense_nodes(self, nodes: jax.Array) -> jax.Array:
+  def to_dense_nodes(
+    self, nodes: jax.Array, *, keep_padding: bool = False
+  ) -> jax.Array:
+    del keep_padding  # There is none.
     return nodes
 
   def from_dense_nodes(self, nodes: jax.Array) -> jax.Array:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
-from ng_jax.graphs import blocks
+from ng_jax import specs
 from ng_jax.graphs import encoding
+from ng_jax.graphs import placing
 from ng_jax.graphs import structure
 
 
@@ -56,7 +57,7 @@ class Segments:
     eye = np.eye(width, dtype=np.float32)
     self.placements: tuple[np.ndarray, ...] = (eye,)
     if reverse:
-      self.placements = blocks.reverse_placements(eye)
+      self.placements = placing.reverse(eye)
 
   def _init_per_graph(self, graph: jraph.GraphsTuple) -> None:
     num_graphs, max_nodes = graph.nodes[encoding.BIAS].shape[:2]
@@ -109,9 +110,51 @@ class Segments:
     layers = jnp.where(self.edge_mask, self._edges['layer'], -1)
     return (layers[:, None],) * len(self._ends)
 
+  def edge_channels(self) -> tuple[jax.Array, ...]:
+    return (self._edge_field('channels'),) * len(self._ends)
+
+  def split_linear(
+    self, edges: tuple[jax.Array, ...], *, mirror: bool
+  ) -> tuple[placing.SplitGroup, ...]:
+    linear = specs.BLOCK_TYPES.index('linear')
+    is_linear = (self._edge_field('type') == linear)[:, None]
+    groups = []
+    for i, values in enumerate(edges):
+      backward = i > 0
+      # The only channel that is not zero.
+      own = jnp.sum(values, axis=-1, keepdims=True)
+      if backward and not mirror:
+        first = jnp.pad(own, [(0, 0), (0, values.shape[-1] - 1)])
+        values = jnp.where(is_linear, first, values)
+        group = placing.SplitGroup(shared=(values, self.placements[i]))
+      else:
+        placement = placing.linear_placement(
+          reverse_edges=len(self._ends) > 1, backward=backward
+        )
+        group = placing.SplitGroup(
+          (values, self.placements[i]), (own, placement), is_linear
+        )
+      groups.append(group)
+    return tuple(groups)
+
+  def _edge_field(self, name: str) -> jax.Array:
+    if name not in self._edges:
+      raise ValueError(
+        f'graph must have the edge field {name!r} for this model, got '
+        f'{sorted(self._edges)}; build it with graphs.flatten or '
+        'graphs.batching.'
+      )
+    return self._edges[name]
+
   def node_ids(self, name: str) -> jax.Array:
-    padding = structure.PADDING_ROLE if name == 'role' else 0
-    return jnp.where(self.node_mask, self._nodes[name], padding)
+    padding = {'role': structure.PADDING_ROLE, 'layer': -1, 'place': -1}
+    if name not in self._nodes:
+      raise ValueError(
+        f'graph must have the node field {name!r} for this model, got '
+        f'{sorted(self._nodes)}; build it with graphs.flatten or '
+        'graphs.batching.'
+      )
+    return jnp.where(self.node_mask, self._nodes[name], padding.get(name, 0))
 
   def endpoint_sums(
     self, of_source: jax.Array, of_target: jax.Array
@@ -202,8 +245,17 @@ class Segments:
       )
     return self.max_nodes
 
-  def to_dense_nodes(self, nodes: jax.Array) -> jax.Array:
+  def to_dense_nodes(
+    self, nodes: jax.Array, *, keep_padding: bool = False
+  ) -> jax.Array:
     max_nodes = self._require_max_nodes()
+    if keep_padding:
+      if not self._per_graph:
+        raise ValueError(
+          'padding can be kept (mask_padding=False) only where every graph is '
+          'padded by itself, got a concatenated batch; use graphs.stack.'
+        )
+      return nodes.reshape(self.num_graphs, max_nodes, -1)
     index = self._starts()[:, None] + jnp.arange(max_nodes)
     values = nodes[jnp.clip(index, 0, self.total_nodes - 1)]
     return jnp.where(

@@ -9,6 +9,7 @@ from ng_jax.layers.heads import pool_edges
 from ng_jax.layers.heads import pool_nodes
 from ng_jax.layers.heads import Readout
 from ng_jax.layers.identity import ActivationEmbedding
+from ng_jax.layers.identity import PlaceEmbedding
 from ng_jax.layers.identity import PositionEmbedding
 from ng_jax.layers.linear import Linear
 from ng_jax.layers.linear import SplitLinear
@@ -26,6 +27,7 @@ __all__ = (
   'GraphNorm',
   'Linear',
   'PNAConv',
+  'PlaceEmbedding',
   'PositionEmbedding',
   'ProbeFeatures',
   'Readout',

@@ -8,6 +8,7 @@ import jax
 
 from ng_jax import graphs
 from ng_jax import layers
+from ng_jax import specs
 
 
 class NeuralGraphModel(nn.Module):
@@ -34,6 +35,14 @@ class NeuralGraphModel(nn.Module):
     pooled_nodes: 'last' (outputs) or 'all', or the depth of one layer.
     dropout: rate.
     dtype: computation dtype; None follows inputs and parameters.
+    linear_as_conv: whether a linear layer's weights are read as 1x1 kernels;
+      False gives them a first projection of their own.
+    mirror_linear: whether that projection also takes the reverse edges of
+      linear layers; the reference's does not.
+    num_places: positions of flattened maps that have an embedding, for graphs
+      made with flattening='repeat_nodes'; 0 for none.
+    activation_vocabulary: names with an activation embedding; the official
+      models have the first seven.
   """
 
   num_outputs: int = 10
@@ -54,6 +63,10 @@ class NeuralGraphModel(nn.Module):
   pooled_nodes: str | int = 'last'
   dropout: float = 0.2
   dtype: Any = None
+  linear_as_conv: bool = True
+  mirror_linear: bool = False
+  num_places: int = 0
+  activation_vocabulary: tuple[str, ...] = specs.ACTIVATIONS
 
   def embed(
     self,
@@ -91,5 +104,9 @@ class NeuralGraphModel(nn.Module):
       self.num_probes,
       self.network,
       self.dtype,
+      self.linear_as_conv,
+      self.mirror_linear,
+      self.num_places,
+      self.activation_vocabulary,
       name='embedding',
     )(connectivity)

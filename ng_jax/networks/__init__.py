@@ -4,8 +4,10 @@
 The mnemonic of the whole package: *networks are read, models read them*.
 """
 
+from ng_jax.networks.cnn import Cnn
 from ng_jax.networks.mlp import ACTIVATION_FUNCTIONS
 from ng_jax.networks.mlp import Mlp
 from ng_jax.networks.siren import Siren
+from ng_jax.networks.wild_park import draw_cnn
 
-__all__ = ('ACTIVATION_FUNCTIONS', 'Mlp', 'Siren')
+__all__ = ('ACTIVATION_FUNCTIONS', 'Cnn', 'Mlp', 'Siren', 'draw_cnn')

@@ -4,6 +4,7 @@
 from ng_jax.specs.chain import mlp
 from ng_jax.specs.parts import ACTIVATIONS
 from ng_jax.specs.parts import Block
+from ng_jax.specs.parts import BLOCK_TYPES
 from ng_jax.specs.parts import Leaf
 from ng_jax.specs.parts import NeuronSet
 from ng_jax.specs.spec import NetworkSpec
@@ -18,6 +19,7 @@ from ng_jax.specs.weights import Weights
 
 __all__ = (
   'ACTIVATIONS',
+  'BLOCK_TYPES',
   'Block',
   'Leaf',
   'NetworkSpec',

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from ng_jax import specs
+from ng_jax.models.official import cnn
 from ng_jax.models.official import neural_graph
 
 # Official class -> (config -> name of our model and its options).
@@ -25,6 +26,10 @@ _OPTIONS: dict[
   'nn.relational_transformer.RelationalTransformer': (
     neural_graph.predictor_options
   ),
+  'nn.dynamic_gnn.GNNForGeneralization': cnn.predictor_options,
+  'nn.dynamic_relational_transformer.DynamicRelationalTransformer': (
+    cnn.predictor_options
+  ),
 }
 # (official name, array, whole state) -> (our path or None, array).
 Translate = Callable[
@@ -32,8 +37,8 @@ Translate = Callable[
 ]
 # Our model -> its translation, and a pattern of official names to leave out.
 _STATES: dict[str, tuple[Translate, str]] = {
-  'ng_gnn': (neural_graph.translate, neural_graph.IGNORED),
-  'ng_t': (neural_graph.translate, neural_graph.IGNORED),
+  'ng_gnn': (cnn.translate, cnn.IGNORED),
+  'ng_t': (cnn.translate, cnn.IGNORED),
 }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Official names and options of NG-GNN and NG-T that read INRs.
+"""Official names and options of NG-GNN and NG-T, and all of those for INRs.
 
 A table of rules maps each official name to a path of ours: kernels are
 transposed, buffers go to `constants`.
@@ -83,6 +83,8 @@ _CONSTANTS = ('frequencies', 'degree_constant')
 _NAMES = {
   'nn.gnn.GNNForClassification': 'ng_gnn',
   'nn.relational_transformer.RelationalTransformer': 'ng_t',
+  'nn.dynamic_gnn.GNNForGeneralization': 'ng_gnn',
+  'nn.dynamic_relational_transformer.DynamicRelationalTransformer': 'ng_t',
 }
 
 
@@ -98,31 +100,49 @@ def predictor_options(
     The model's name and the options for `models.create`. Jit: no.
   """
   model = config['model']
-  name = _NAMES[model['_target_']]
-  maker = _gnn_options if name == 'ng_gnn' else _transformer_options
   sizes = tuple(config['layer_layout'])
-  constructor = model['graph_constructor']
   options = {
-    'num_outputs': model['d_out'],
     'num_inputs': sizes[0],
     'num_hidden_layers': len(sizes) - 2,
     'num_output_nodes': sizes[-1],
+    'num_probes': model['graph_constructor']['num_probe_features'],
+    **shared_options(model),
+  }
+  if options['num_probes']:
+    options['network'] = networks.Siren(sizes)
+  return model_name(model), options
+
+
+def model_name(model: Mapping[str, Any]) -> str:
+  """Our model's name for an official configuration node. Jit: no."""
+  return _NAMES[model['_target_']]
+
+
+def shared_options(model: Mapping[str, Any]) -> dict[str, Any]:
+  """Options that do not depend on what networks are read.
+
+  Args:
+    model: the official configuration node of the model.
+
+  Returns:
+    Options for `models.create`. Jit: no.
+  """
+  maker = {'ng_gnn': _gnn_options, 'ng_t': _transformer_options}
+  constructor = model['graph_constructor']
+  return {
+    'num_outputs': model['d_out'],
     'position_embedding': constructor['use_pos_embed'],
     'fourier_size': constructor['sin_emb_dim'] if constructor['sin_emb'] else 0,
     'fourier_scale': constructor['inp_factor'],
     'num_input_layers': constructor['input_layers'],
     'use_weights': not constructor['zero_out_weights'],
     'use_biases': not constructor['zero_out_bias'],
-    'num_probes': constructor['num_probe_features'],
     'statistics': _statistics(constructor['stats']),
     'reverse_edges': model['rev_edge_features'],
     'pooling': model['pooling_method'],
     'pooled_nodes': model['pooling_layer_idx'],
-    **maker(model),
+    **maker[model_name(model)](model),
   }
-  if options['num_probes']:
-    options['network'] = networks.Siren(sizes)
-  return name, options
 
 
 def _gnn_options(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +178,7 @@ def _transformer_options(model: Mapping[str, Any]) -> dict[str, Any]:
 def _statistics(
   stats: Mapping[str, Any] | None,
 ) -> statistics.Statistics | None:
-  if stats is None:
+  if stats is None or stats['weights_mean'] is None:
     return None
   return statistics.Statistics(
     weight_mean=tuple(stats['weights_mean']),
