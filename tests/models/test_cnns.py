@@ -101,7 +101,7 @@ def test_both_paths_and_hidden_permutations(x64, name, case):
 
 @pytest.mark.parametrize('name', _NAMES)
 def test_what_separate_projections_read(x64, name):
-  options = {'linear_as_conv': False, 'reverse_edges': True, 'num_layers': 1}
+  options = {'linear_as_conv': False, 'reverse_edges': True}
   model, variables, topology = _make(name, _POOLED, {}, options)
   mirrored = model.copy(mirror_linear=True)
   forward = model.copy(reverse_edges=False)
