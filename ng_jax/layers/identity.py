@@ -34,7 +34,9 @@ class PositionEmbedding(nn.Module):
       connectivity: of the graph.
 
     Returns:
-      [num_nodes or total_nodes, features], zero at padding. Jit: yes.
+      [num_nodes or total_nodes, features], zero at padding and, where the
+      topology is not known when compiling, at nodes that the table does not
+      cover. Jit: yes.
 
     Raises:
       ValueError: a graph of known topology that the table does not cover.
@@ -46,8 +48,13 @@ class PositionEmbedding(nn.Module):
     if isinstance(role, np.ndarray):
       self._check(role, index, depth)
     xp = np if isinstance(role, np.ndarray) else jnp
+    # What the table does not cover has no row, never another role's.
+    places = {'input': index, 'hidden': depth - 1, 'output': index}
     rows = xp.select(
-      [role == structure.ROLES[name] for name in ('input', 'hidden', 'output')],
+      [
+        (role == structure.ROLES[name]) & (place < size)
+        for (name, place), size in zip(places.items(), sizes, strict=True)
+      ],
       [index, sizes[0] + depth - 1, sizes[0] + sizes[1] + index],
       -1,
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ng_jax import graphs
+from ng_jax import layers
 from ng_jax import networks
 from ng_jax import specs
 from ng_jax import testing
@@ -352,6 +353,20 @@ def test_activations_beyond_the_vocabulary_have_no_embedding(x64):
   bare = model.copy(activation_embedding=False)
   run = fast_jit.jit(lambda v: [m.apply(v, graph) for m in (model, bare)])
   found, expected = run(variables)
+  np.testing.assert_array_equal(found, expected)
+
+
+def test_layers_beyond_the_table_have_no_position(x64):
+  # In a mixed batch nothing can be checked; they must not get outputs' rows.
+  shallow, deep = specs.mlp((2, 3, 2)), specs.mlp((2, 3, 3, 2))
+  topology = graphs.topology(deep)
+  weights = readers.draw_weights(deep, num=1, dtype=np.float64)
+  graph = graphs.flatten(graphs.encode(topology, weights))
+  embedding = layers.PositionEmbedding(2, shallow.num_hidden_sets, 2, 4)
+  table = np.arange(20, dtype=np.float64).reshape(5, 4)
+  found = embedding.apply({'params': {'table': table}}, graphs.connect(graph))
+  rows = [0, 1, 2, 2, 2, None, None, None, 3, 4]
+  expected = [np.zeros(4) if row is None else table[row] for row in rows]
   np.testing.assert_array_equal(found, expected)
 
 
