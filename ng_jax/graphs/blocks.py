@@ -34,13 +34,13 @@ class Blocks:
         f'{batch}; add an axis with weights[None] or reshape.'
       )
     self.num_graphs = batch[0]
-    self._reverse = reverse
+    self.reverse = reverse
     self.placements = self._place()
 
   def _place(self) -> tuple[np.ndarray, ...]:
     eye = np.eye(self._topology.num_edge_channels, dtype=np.float32)
     forward = [eye[np.array(b.channels)] for b in self._topology.blocks]
-    if not self._reverse:
+    if not self.reverse:
       return tuple(forward)
     pairs = [placing.reverse(p) for p in forward]
     return tuple(p[0] for p in pairs) + tuple(p[1] for p in pairs)
@@ -48,11 +48,11 @@ class Blocks:
   @property
   def _groups(self) -> list[tuple[structure.BlockTopology, bool]]:
     groups = [(b, False) for b in self._topology.blocks]
-    return groups + ([(b, True) for b in self._topology.blocks] * self._reverse)
+    return groups + ([(b, True) for b in self._topology.blocks] * self.reverse)
 
   def edge_features(self) -> tuple[jax.Array, ...]:
     arrays = self._graph.edges[encoding.WEIGHT].arrays
-    return arrays * (1 + self._reverse)
+    return arrays * (1 + self.reverse)
 
   def node_features(self) -> jax.Array:
     return self._graph.nodes[encoding.BIAS]
@@ -77,7 +77,10 @@ class Blocks:
         own = (values, placing.reverse(first)[1])
         split.append(placing.SplitGroup(shared=own))
         continue
-      own = (values, placing.linear_placement(self._reverse, backward))
+      own = (
+        values,
+        placing.linear_placement(reverse_edges=self.reverse, backward=backward),
+      )
       split.append(placing.SplitGroup(linear=own))
     return tuple(split)
 
@@ -103,7 +106,7 @@ class Blocks:
 
   def in_degree(self) -> np.ndarray:
     ends = [self._topology.receivers]
-    if self._reverse:
+    if self.reverse:
       ends.append(self._topology.senders)
     counts = np.bincount(
       np.concatenate(ends), minlength=self._topology.num_nodes

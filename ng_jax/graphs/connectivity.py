@@ -38,6 +38,8 @@ class Connectivity(Protocol):
   # the opposite edge, sum of both).
   placements: tuple[np.ndarray, ...]
   num_graphs: int
+  # Whether there are reverse edges.
+  reverse: bool
 
   def edge_features(self) -> EdgeGroups:
     """Raw features of the edges, one [..., channels] array per group."""

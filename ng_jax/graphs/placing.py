@@ -45,7 +45,7 @@ def reverse(
   return forward, backward
 
 
-def linear_placement(reverse_edges: bool, backward: bool) -> np.ndarray:  # noqa: FBT001
+def linear_placement(*, reverse_edges: bool, backward: bool) -> np.ndarray:
   """Placement of the one feature of a linear layer's edge.
 
   Args:

@@ -38,6 +38,7 @@ class Segments:
         'graphs.flatten or graphs.batching.'
       )
     self._per_graph = graph.n_node.ndim == 2
+    self.reverse = reverse
     self._globals = graph.globals
     if self._per_graph:
       self._init_per_graph(graph)
@@ -111,13 +112,14 @@ class Segments:
     return (layers[:, None],) * len(self._ends)
 
   def edge_channels(self) -> tuple[jax.Array, ...]:
-    return (self._edge_field('channels'),) * len(self._ends)
+    channels = _field(self._edges, 'edge', 'channels')
+    return (channels,) * len(self._ends)
 
   def split_linear(
     self, edges: tuple[jax.Array, ...], *, mirror: bool
   ) -> tuple[placing.SplitGroup, ...]:
     linear = specs.BLOCK_TYPES.index('linear')
-    is_linear = (self._edge_field('type') == linear)[:, None]
+    is_linear = (_field(self._edges, 'edge', 'type') == linear)[:, None]
     groups = []
     for i, values in enumerate(edges):
       backward = i > 0
@@ -129,7 +131,7 @@ class Segments:
         group = placing.SplitGroup(shared=(values, self.placements[i]))
       else:
         placement = placing.linear_placement(
-          reverse_edges=len(self._ends) > 1, backward=backward
+          reverse_edges=self.reverse, backward=backward
         )
         group = placing.SplitGroup(
           (values, self.placements[i]), (own, placement), is_linear
@@ -137,24 +139,10 @@ class Segments:
       groups.append(group)
     return tuple(groups)
 
-  def _edge_field(self, name: str) -> jax.Array:
-    if name not in self._edges:
-      raise ValueError(
-        f'graph must have the edge field {name!r} for this model, got '
-        f'{sorted(self._edges)}; build it with graphs.flatten or '
-        'graphs.batching.'
-      )
-    return self._edges[name]
-
   def node_ids(self, name: str) -> jax.Array:
     padding = {'role': structure.PADDING_ROLE, 'layer': -1, 'place': -1}
-    if name not in self._nodes:
-      raise ValueError(
-        f'graph must have the node field {name!r} for this model, got '
-        f'{sorted(self._nodes)}; build it with graphs.flatten or '
-        'graphs.batching.'
-      )
-    return jnp.where(self.node_mask, self._nodes[name], padding.get(name, 0))
+    values = _field(self._nodes, 'node', name)
+    return jnp.where(self.node_mask, values, padding.get(name, 0))
 
   def endpoint_sums(
     self, of_source: jax.Array, of_target: jax.Array
@@ -295,3 +283,12 @@ class Segments:
     nodes = jnp.arange(self._require_max_nodes())
     last = self._n_node[:, None]
     return (nodes >= last - count) & (nodes < last)
+
+
+def _field(fields: Any, kind: str, name: str) -> jax.Array:
+  if name not in fields:
+    raise ValueError(
+      f'graph must have the {kind} field {name!r} for this model, got '
+      f'{sorted(fields)}; build it with graphs.flatten or graphs.batching.'
+    )
+  return fields[name]

@@ -6,7 +6,6 @@ probe features added to the nodes, a second linear map, then the embeddings of
 position and activation.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from flax import linen as nn
@@ -17,6 +16,7 @@ import numpy as np
 from ng_jax import graphs
 from ng_jax import numerics
 from ng_jax import specs
+from ng_jax.graphs import placing
 from ng_jax.layers import identity
 from ng_jax.layers import linear
 from ng_jax.layers import normalise
@@ -205,12 +205,15 @@ class GraphEmbedding(nn.Module):
       return shared(values, (*connectivity.placements, empty[1]))
     groups = connectivity.split_linear(weights, mirror=self.mirror_linear)
     of_shared = [group.shared for group in groups if group.shared] + [empty]
-    of_linear = [group.linear for group in groups if group.linear]
     projected = iter(shared(*zip(*of_shared, strict=True)))
-    linears: Iterator[jax.Array] = iter(())
-    if of_linear:
-      separate = self._projection(self.edge_size, 'linear_projection')
-      linears = iter(separate(*zip(*of_linear, strict=True)))
+    of_linear = [group.linear for group in groups if group.linear]
+    # A network without linear layers has the same parameters as one with them.
+    placement = placing.linear_placement(
+      reverse_edges=connectivity.reverse, backward=False
+    )
+    of_linear.append((jnp.zeros((1,), weights[0].dtype), placement))
+    separate = self._projection(self.edge_size, 'linear_projection')
+    linears = iter(separate(*zip(*of_linear, strict=True)))
     edges = []
     for group in groups:
       found = [next(projected)] if group.shared else []

@@ -113,7 +113,7 @@ class Cnn(architecture.CnnArchitecture):
       inner = jax.vmap(self.activations, in_axes)(weights, x)
       own = inner[0] if x.ndim > 4 else jnp.mean(x, axis=(-3, -2))
       return (own, *inner[1:])
-    maps = self._maps(weights, x)
+    maps = self.maps(weights, x)
     last = maps[-1]
     if self.reduction == 'flatten':
       flat = last.reshape(last.shape[0], -1)
@@ -134,8 +134,20 @@ class Cnn(architecture.CnnArchitecture):
     """
     return self.activations(weights, x)[-1]
 
-  def _maps(self, weights: specs.Weights, x: jax.Array) -> list[jax.Array]:
-    """The images and the activated map of every convolution."""
+  def maps(self, weights: specs.Weights, x: jax.Array) -> list[jax.Array]:
+    """The images and the activated map of every convolution.
+
+    Args:
+      weights: of one network.
+      x: [num_images, height, width, channels] float.
+
+    Returns:
+      One array [num_images, height_l, width_l, n_l] per set but the outputs.
+      Jit: yes.
+
+    Raises:
+      ValueError: an activation that cannot be run.
+    """
     maps = [x]
     for i, name in enumerate(self.layer_activations):
       if name not in mlp.ACTIVATION_FUNCTIONS:
@@ -155,7 +167,8 @@ class Cnn(architecture.CnnArchitecture):
       if self.residual[i] >= 0:
         added = maps[self.residual[i] + 1]
         shared = min(added.shape[-1], x.shape[-1])
-        x = x.at[..., :shared].add(added[..., :shared])
+        missing = [(0, 0)] * 3 + [(0, x.shape[-1] - shared)]
+        x = x + jnp.pad(added[..., :shared], missing)
       x = mlp.ACTIVATION_FUNCTIONS[name](x)
       maps.append(x)
     return maps

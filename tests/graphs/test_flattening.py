@@ -113,7 +113,7 @@ def test_sizes_of_the_three_graphs():
 
 def _maps(weights, images):
   """The last map, and the network's output."""
-  return _NETWORK._maps(weights, images)[-1], _NETWORK.apply(weights, images)
+  return _NETWORK.maps(weights, images)[-1], _NETWORK.apply(weights, images)
 
 
 @pytest.mark.parametrize('method', ['repeat_nodes', 'extra_layer'])

@@ -44,7 +44,7 @@ _OPTIONS = {
     {},
     {'linear_as_conv': False, 'mirror_linear': True, 'reverse_edges': True},
   ),
-  'kernel': (_FLAT, {}, {}),
+  'kernel': (_FLAT, {}, {'linear_as_conv': False}),
   'repeat': (
     _FLAT,
     {'flattening': 'repeat_nodes'},

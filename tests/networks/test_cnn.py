@@ -127,7 +127,7 @@ def test_a_flattened_map_is_read_row_by_row_and_channels_first_by_torch(x64):
   biases = [rng.normal(size=shape[0]) for shape in shapes]
   weights = _FLAT.read_torch(kernels, biases)
   images = _images(_FLAT)
-  maps = _FLAT._maps(weights, images)[-1]
+  maps = _FLAT.maps(weights, images)[-1]
   assert maps.shape == (2, 4, 3, 3)
   channels_first = np.asarray(maps).transpose(0, 3, 1, 2).reshape(2, -1)
   expected = channels_first @ kernels[-1].T + biases[-1]
