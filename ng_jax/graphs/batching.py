@@ -25,6 +25,7 @@ from ng_jax import specs
 from ng_jax.graphs import activation_fields
 from ng_jax.graphs import budgets
 from ng_jax.graphs import encoding
+from ng_jax.graphs import shown as shown_lib
 from ng_jax.graphs import structure
 
 Network = tuple[structure.Topology, specs.Weights]
@@ -35,6 +36,7 @@ def concatenate(
   budget: budgets.Budget,
   *,
   node_activations: Sequence[np.ndarray] | None = None,
+  dtype: Any = np.float32,
 ) -> jraph.GraphsTuple:
   """One padded batch in jraph's layout.
 
@@ -44,6 +46,7 @@ def concatenate(
     budget: static sizes.
     node_activations: per network [num_nodes, num_probes], see
       `compute_activations`; becomes the node field 'activations'.
+    dtype: of the features.
 
   Returns:
     A GraphsTuple of numpy arrays: nodes [num_nodes, ...], edges [num_edges,
@@ -65,7 +68,9 @@ def concatenate(
   total_nodes = int(n_node.sum())
   n_node[num_real] = budget.num_nodes - total_nodes
   n_edge[num_real] = budget.num_edges - n_edge.sum()
-  nodes, edges = _empty(topologies[0], (budget.num_nodes,), (budget.num_edges,))
+  nodes, edges = _empty(
+    topologies[0], (budget.num_nodes,), (budget.num_edges,), dtype
+  )
   ends = np.full((2, budget.num_edges), total_nodes, np.int32)
   node, edge = 0, 0
   for topology, weights in networks:
@@ -101,6 +106,7 @@ def stack(
   max_edges: int,
   num_graphs: int | None = None,
   node_activations: Sequence[np.ndarray] | None = None,
+  dtype: Any = np.float32,
 ) -> jraph.GraphsTuple:
   """One batch in which every graph is padded to the same size.
 
@@ -113,6 +119,7 @@ def stack(
       default.
     node_activations: per network [num_nodes, num_probes], see
       `compute_activations`; becomes the node field 'activations'.
+    dtype: of the features.
 
   Returns:
     A GraphsTuple of numpy arrays: nodes [num_graphs, max_nodes, ...], edges
@@ -139,7 +146,7 @@ def stack(
       'sizes or use a larger bucket.'
     )
   nodes, edges = _empty(
-    topologies[0], (num_graphs, max_nodes), (num_graphs, max_edges)
+    topologies[0], (num_graphs, max_nodes), (num_graphs, max_edges), dtype
   )
   ends = np.zeros((2, num_graphs, max_edges), np.int32)
   counts = np.zeros((2, num_graphs, 1), np.int32)
@@ -174,21 +181,32 @@ def _check_channels(topologies: Sequence[structure.Topology]) -> None:
     raise ValueError(
       'networks of a batch must have the same numbers of (edge, node) '
       f'channels, got {sorted(found)}; make their topologies with one common '
-      'kernel.'
+      'kernel, min_edge_channels and min_node_channels.'
+    )
+  kernels = {t.kernel for t in topologies}
+  if len(kernels) != 1:
+    raise ValueError(
+      'networks of a batch must have one common kernel, got '
+      f'{sorted(kernels)}; give it to graphs.topology.'
     )
 
 
 def _empty(
-  topology: structure.Topology, nodes: tuple[int, ...], edges: tuple[int, ...]
+  topology: structure.Topology,
+  nodes: tuple[int, ...],
+  edges: tuple[int, ...],
+  dtype: Any,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
   node_fields = {name: np.zeros(nodes, np.int32) for name in topology.node_ids}
   node_fields['role'][:] = structure.PADDING_ROLE
   node_fields[encoding.BIAS] = np.zeros(
-    (*nodes, topology.num_node_channels), np.float32
+    (*nodes, topology.num_node_channels), dtype
   )
   edge_fields = {
-    encoding.WEIGHT: np.zeros((*edges, topology.num_edge_channels), np.float32),
+    encoding.WEIGHT: np.zeros((*edges, topology.num_edge_channels), dtype),
     'layer': np.full(edges, -1, np.int32),
+    'type': np.zeros(edges, np.int32),
+    'channels': np.zeros((*edges, topology.num_edge_channels), bool),
   }
   return node_fields, edge_fields
 
@@ -200,15 +218,23 @@ def _write(
   edges: dict[str, np.ndarray],
 ) -> None:
   """Writes one network into views of the batch's arrays."""
-  arrays = specs.leaf_arrays(weights)
   specs.check_weights(topology.spec, weights)
+  arrays = shown_lib.expand(
+    topology.spec,
+    topology.shown,
+    {
+      path: np.asarray(array)
+      for path, array in specs.leaf_arrays(weights).items()
+    },
+  )
   for name, values in topology.node_ids.items():
     nodes[name][:] = values
-  edges['layer'][:] = topology.edge_layers
+  for name, values in topology.edge_ids.items():
+    edges[name][:] = values
   for leaf, layout, rows, channels in _plan(topology):
     fields = edges[encoding.WEIGHT] if leaf.kind == 'edge' else None
     target = nodes[encoding.BIAS] if fields is None else fields
-    values = layout.unfold(np.asarray(arrays[leaf.path]))
+    values = layout.unfold(arrays[leaf.path])
     target[rows, channels] = values.reshape(-1, values.shape[-1])
   for block in topology.blocks:
     if block.block.type == 'skip':
@@ -221,8 +247,8 @@ def _plan(topology: structure.Topology) -> tuple[Any, ...]:
   """Where each leaf goes: (leaf, layout, rows, channels), cached per spec."""
   blocks = {b.block.name: b for b in topology.blocks}
   plan: list[tuple[Any, ...]] = []
-  for leaf in topology.spec.leaves:
-    layout = topology.spec.layout(leaf)
+  for leaf in topology.shown.spec.leaves:
+    layout = topology.shown.spec.layout(leaf)
     taken = slice(leaf.slot, leaf.slot + layout.num_channels)
     if leaf.kind == 'edge':
       block = blocks[leaf.fills]

@@ -13,25 +13,8 @@ import numpy as np
 from ng_jax import numerics
 from ng_jax.graphs import activation_fields
 from ng_jax.graphs import encoding
+from ng_jax.graphs import placing
 from ng_jax.graphs import structure
-
-
-def reverse_placements(
-  placement: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-  """Input channels of an edge and of its reverse, paper Eq. for E || E^T.
-
-  Args:
-    placement: [channels, width] numpy, positions of the raw features.
-
-  Returns:
-    Two [channels, 3 width] arrays: (w, 0, w) forward and (0, w, w) reverse.
-    Jit: static.
-  """
-  zero = np.zeros_like(placement)
-  forward = np.concatenate([placement, zero, placement], axis=1)
-  backward = np.concatenate([zero, placement, placement], axis=1)
-  return forward, backward
 
 
 class Blocks:
@@ -52,7 +35,7 @@ class Blocks:
         f'{batch}; add an axis with weights[None] or reshape.'
       )
     self.num_graphs = batch[0]
-    self._reverse = reverse
+    self.reverse = reverse
     eye = np.eye(self._topology.num_edge_channels, dtype=np.float32)
     self.forward_placements = tuple(
       eye[np.array(b.channels)] for b in self._topology.blocks
@@ -63,25 +46,49 @@ class Blocks:
     )
 
   def _placements(self) -> tuple[np.ndarray, ...]:
-    if not self._reverse:
+    if not self.reverse:
       return self.forward_placements
-    pairs = [reverse_placements(p) for p in self.forward_placements]
+    pairs = [placing.reverse(p) for p in self.forward_placements]
     return tuple(p[0] for p in pairs) + tuple(p[1] for p in pairs)
 
   @property
   def _groups(self) -> list[tuple[structure.BlockTopology, bool]]:
     groups = [(b, False) for b in self._topology.blocks]
-    return groups + ([(b, True) for b in self._topology.blocks] * self._reverse)
+    return groups + ([(b, True) for b in self._topology.blocks] * self.reverse)
 
   def edge_features(self) -> tuple[jax.Array, ...]:
     arrays = self._graph.edges[encoding.WEIGHT].arrays
-    return arrays * (1 + self._reverse)
+    return arrays * (1 + self.reverse)
 
   def node_features(self) -> jax.Array:
     return self._graph.nodes[encoding.BIAS]
 
   def edge_layers(self) -> tuple[int, ...]:
     return tuple(b.layer for b, _ in self._groups)
+
+  def edge_channels(self) -> tuple[bool, ...]:
+    return (True,) * len(self._groups)
+
+  def split_linear(
+    self, edges: tuple[jax.Array, ...], *, mirror: bool
+  ) -> tuple[placing.SplitGroup, ...]:
+    groups = zip(self._groups, edges, self.placements, strict=True)
+    split = []
+    for (block, backward), values, placement in groups:
+      if block.type != 'linear':
+        split.append(placing.SplitGroup(shared=(values, placement)))
+        continue
+      if backward and not mirror:
+        first = np.eye(1, self._topology.num_edge_channels, dtype=np.float32)
+        own = (values, placing.reverse(first)[1])
+        split.append(placing.SplitGroup(shared=own))
+        continue
+      own = (
+        values,
+        placing.linear_placement(reverse_edges=self.reverse, backward=backward),
+      )
+      split.append(placing.SplitGroup(linear=own))
+    return tuple(split)
 
   def node_ids(self, name: str) -> np.ndarray:
     return self._topology.node_ids[name]
@@ -105,7 +112,7 @@ class Blocks:
 
   def in_degree(self) -> np.ndarray:
     ends = [self._topology.receivers]
-    if self._reverse:
+    if self.reverse:
       ends.append(self._topology.senders)
     counts = np.bincount(
       np.concatenate(ends), minlength=self._topology.num_nodes
@@ -195,7 +202,10 @@ class Blocks:
   def last_nodes(self, nodes: jax.Array, *, count: int) -> jax.Array:
     return nodes[:, -count:]
 
-  def to_dense_nodes(self, nodes: jax.Array) -> jax.Array:
+  def to_dense_nodes(
+    self, nodes: jax.Array, *, keep_padding: bool = False
+  ) -> jax.Array:
+    del keep_padding  # There is none.
     return nodes
 
   def from_dense_nodes(self, nodes: jax.Array) -> jax.Array:

@@ -25,6 +25,7 @@ import numpy as np
 from ng_jax.graphs import activation_fields
 from ng_jax.graphs import blocks
 from ng_jax.graphs import encoding
+from ng_jax.graphs import placing
 from ng_jax.graphs import segments
 
 EdgeGroups = tuple[jax.Array, ...]
@@ -43,6 +44,8 @@ class Connectivity(Protocol):
   num_graphs: int
   # Weights, activations and probe inputs that the graphs bring with them.
   carried: activation_fields.Carried
+  # Whether there are reverse edges.
+  reverse: bool
 
   def edge_features(self) -> EdgeGroups:
     """Raw features of the edges, one [..., channels] array per group."""
@@ -53,8 +56,20 @@ class Connectivity(Protocol):
   def edge_layers(self) -> tuple[Any, ...]:
     """Per group, the row of weight statistics ([..., 1] or an int)."""
 
+  def edge_channels(self) -> tuple[Any, ...]:
+    """Per group, which channels its edges have ([..., channels] or True)."""
+
+  def split_linear(
+    self, edges: EdgeGroups, *, mirror: bool
+  ) -> tuple[placing.SplitGroup, ...]:
+    """Sorts raw features by projection: linear layers have one of their own.
+
+    A reverse edge of a linear layer counts as linear with `mirror`; without, as
+    in the reference, the shared projection reads it, in the first channel.
+    """
+
   def node_ids(self, name: str) -> Any:
-    """Integer node field 'role', 'index', 'depth' or 'activation'."""
+    """Integer node field, one of those of `Topology.node_ids`."""
 
   def endpoint_sums(
     self, of_source: jax.Array, of_target: jax.Array
@@ -83,8 +98,10 @@ class Connectivity(Protocol):
   def network_weights(self) -> Any:
     """The weights that the graphs show, leaves [num_graphs, ...], or None."""
 
-  def to_dense_nodes(self, nodes: jax.Array) -> jax.Array:
-    """Nodes as [num_graphs, max_nodes, features]."""
+  def to_dense_nodes(
+    self, nodes: jax.Array, *, keep_padding: bool = False
+  ) -> jax.Array:
+    """Nodes as [num_graphs, max_nodes, features], padding as is or zero."""
 
   def from_dense_nodes(self, nodes: jax.Array) -> jax.Array:
     """Inverse of `to_dense_nodes`."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import jraph
 
 from ng_jax import specs
+from ng_jax.graphs import shown as shown_lib
 from ng_jax.graphs import structure
 
 # Fixed names of the graph's fields.
@@ -53,9 +54,11 @@ def encode(
   Raises:
     ValueError: lists every leaf that does not fit the spec.
   """
-  spec = topology.spec
-  batch = specs.check_weights(spec, weights)
-  arrays = specs.leaf_arrays(weights)
+  batch = specs.check_weights(topology.spec, weights)
+  spec = topology.shown.spec
+  arrays = shown_lib.expand(
+    topology.spec, topology.shown, specs.leaf_arrays(weights)
+  )
 
   def broadcast(values: object) -> jax.Array:
     values = jnp.asarray(values)
@@ -86,7 +89,8 @@ def decode(
 ) -> dict[str, object]:
   """Reads weights out of graphs; `decode(t, encode(t, w))` is `w` to the bit.
 
-  Buffers are no features of the graph and are not returned.
+  Buffers are no features of the graph and are not returned. What the graph
+  shows several times (`graphs.flattening`) is averaged where it differs.
 
   Args:
     topology: of the spec.
@@ -98,7 +102,7 @@ def decode(
     Weights with leaves [*batch, *leaf_shape]. Jit: yes, with `topology` static;
     differentiable.
   """
-  spec = topology.spec
+  spec = topology.shown.spec
   edges = graph.edges[edge_field]
   if not isinstance(edges, EdgeBlocks):
     edges = split_edges(topology, edges)
@@ -115,7 +119,9 @@ def decode(
     layout = spec.layout(leaf)
     values = values[..., leaf.slot : leaf.slot + layout.num_channels]
     arrays[leaf.path] = layout.fold(values)
-  return specs.from_leaf_arrays(arrays)
+  return specs.from_leaf_arrays(
+    shown_lib.collapse(topology.spec, topology.shown, arrays)
+  )
 
 
 def join_edges(blocks: EdgeBlocks) -> jax.Array:
@@ -165,8 +171,9 @@ def flatten(graph: jraph.GraphsTuple) -> jraph.GraphsTuple:
 
   Returns:
     The same graph with edges {'weight': [*batch, num_edges, edge_channels],
-    'layer': [*batch, num_edges]} and nodes {'bias', 'role', 'index', 'depth',
-    'activation'}. Jit: yes; differentiable.
+    'layer' and 'type': [*batch, num_edges], 'channels': [*batch, num_edges,
+    edge_channels] bool} and nodes {'bias'} and the names of
+    `Topology.node_ids`. Jit: yes; differentiable.
   """
   blocks = graph.edges[WEIGHT]
   topology = blocks.topology
@@ -181,7 +188,7 @@ def flatten(graph: jraph.GraphsTuple) -> jraph.GraphsTuple:
     nodes={**graph.nodes, **ids},
     edges={
       WEIGHT: join_edges(blocks),
-      'layer': broadcast(topology.edge_layers),
+      **{name: broadcast(values) for name, values in topology.edge_ids.items()},
     },
   )
 
@@ -256,7 +263,7 @@ def _node_features(
   arrays: dict[str, jax.Array],
   batch: tuple[int, ...],
 ) -> jax.Array:
-  spec = topology.spec
+  spec = topology.shown.spec
   dtype = jnp.result_type(*arrays.values())
   width = topology.num_node_channels
   rows = []

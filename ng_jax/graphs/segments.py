@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
+from ng_jax import specs
 from ng_jax.graphs import activation_fields
-from ng_jax.graphs import blocks
 from ng_jax.graphs import encoding
+from ng_jax.graphs import padded
+from ng_jax.graphs import placing
 from ng_jax.graphs import structure
 
 
@@ -37,18 +39,25 @@ class Segments:
         f'graph must have the node fields {sorted(missing)}; build it with '
         'graphs.flatten or graphs.batching.'
       )
-    self._per_graph = graph.n_node.ndim == 2
     self._graph = graph
-    if self._per_graph:
-      self._init_per_graph(graph)
-    else:
-      self._init_concatenated(graph, max_nodes)
+    self.reverse = reverse
+    flat = padded.flatten_batch(graph, max_nodes)
+    self._per_graph, self._nodes, self._edges = (
+      flat.per_graph,
+      flat.nodes,
+      flat.edges,
+    )
+    self._graph_ids, self._local = flat.graph_ids, flat.local
+    self._starts, self._n_node = flat.starts, flat.n_node
+    self.num_graphs, self.max_nodes = flat.num_graphs, flat.max_nodes
+    self.graph_mask, self.node_mask = flat.graph_mask, flat.node_mask
+    self.edge_mask = flat.edge_mask
     self.total_nodes = self.node_mask.shape[0]
     self.carried = activation_fields.Carried(
       graph.globals, self._nodes, None, self.graph_mask, self.node_mask
     )
-    senders = jnp.where(self.edge_mask, self._senders, 0)
-    receivers = jnp.where(self.edge_mask, self._receivers, 0)
+    senders = jnp.where(self.edge_mask, flat.senders, 0)
+    receivers = jnp.where(self.edge_mask, flat.receivers, 0)
     # Segment operations drop what ends at `total_nodes`.
     nowhere = jnp.full_like(receivers, self.total_nodes)
     into = jnp.where(self.edge_mask, receivers, nowhere)
@@ -61,44 +70,7 @@ class Segments:
     self.forward_placements: tuple[np.ndarray, ...] = (eye,)
     self.placements: tuple[np.ndarray, ...] = (eye,)
     if reverse:
-      self.placements = blocks.reverse_placements(eye)
-
-  def _init_per_graph(self, graph: jraph.GraphsTuple) -> None:
-    num_graphs, max_nodes = graph.nodes[encoding.BIAS].shape[:2]
-    max_edges = graph.senders.shape[1]
-    self.num_graphs, self.max_nodes = num_graphs, max_nodes
-    self.graph_mask = graph.n_node[:, 0] > 0
-    flat = jax.tree.map(
-      lambda x: x.reshape(-1, *x.shape[2:]), (graph.nodes, graph.edges)
-    )
-    self._nodes, self._edges = flat
-    dense_mask = jnp.arange(max_nodes) < graph.n_node[:, :1]
-    self.node_mask = dense_mask.reshape(-1)
-    self.edge_mask = (jnp.arange(max_edges) < graph.n_edge[:, :1]).reshape(-1)
-    offsets = (jnp.arange(num_graphs) * max_nodes)[:, None]
-    self._senders = (graph.senders + offsets).reshape(-1)
-    self._receivers = (graph.receivers + offsets).reshape(-1)
-    self._graph_ids = jnp.repeat(jnp.arange(num_graphs), max_nodes)
-    self._local = jnp.tile(jnp.arange(max_nodes), num_graphs)
-    self._n_node = graph.n_node[:, 0]
-
-  def _init_concatenated(
-    self, graph: jraph.GraphsTuple, max_nodes: int | None
-  ) -> None:
-    total = graph.nodes[encoding.BIAS].shape[0]
-    self.num_graphs = graph.n_node.shape[0]
-    self.max_nodes = max_nodes
-    self.graph_mask = jraph.get_graph_padding_mask(graph)
-    self.node_mask = jraph.get_node_padding_mask(graph)
-    self.edge_mask = jraph.get_edge_padding_mask(graph)
-    self._nodes, self._edges = graph.nodes, graph.edges
-    self._senders, self._receivers = graph.senders, graph.receivers
-    self._graph_ids = jnp.repeat(
-      jnp.arange(self.num_graphs), graph.n_node, total_repeat_length=total
-    )
-    starts = jnp.cumsum(graph.n_node) - graph.n_node
-    self._local = jnp.arange(total) - starts[self._graph_ids]
-    self._n_node = jnp.where(self.graph_mask, graph.n_node, 0)
+      self.placements = placing.reverse(eye)
 
   def _clean(self, values: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.where(mask[:, None], values, jnp.zeros_like(values))
@@ -114,9 +86,38 @@ class Segments:
     layers = jnp.where(self.edge_mask, self._edges['layer'], -1)
     return (layers[:, None],) * len(self._ends)
 
+  def edge_channels(self) -> tuple[jax.Array, ...]:
+    channels = padded.field(self._edges, 'edge', 'channels')
+    return (channels,) * len(self._ends)
+
+  def split_linear(
+    self, edges: tuple[jax.Array, ...], *, mirror: bool
+  ) -> tuple[placing.SplitGroup, ...]:
+    linear = specs.BLOCK_TYPES.index('linear')
+    is_linear = (padded.field(self._edges, 'edge', 'type') == linear)[:, None]
+    groups = []
+    for i, values in enumerate(edges):
+      backward = i > 0
+      # The only channel that is not zero.
+      own = jnp.sum(values, axis=-1, keepdims=True)
+      if backward and not mirror:
+        first = jnp.pad(own, [(0, 0), (0, values.shape[-1] - 1)])
+        values = jnp.where(is_linear, first, values)
+        group = placing.SplitGroup(shared=(values, self.placements[i]))
+      else:
+        placement = placing.linear_placement(
+          reverse_edges=self.reverse, backward=backward
+        )
+        group = placing.SplitGroup(
+          (values, self.placements[i]), (own, placement), is_linear
+        )
+      groups.append(group)
+    return tuple(groups)
+
   def node_ids(self, name: str) -> jax.Array:
-    padding = structure.PADDING_ROLE if name == 'role' else 0
-    return jnp.where(self.node_mask, self._nodes[name], padding)
+    padding = {'role': structure.PADDING_ROLE, 'layer': -1, 'place': -1}
+    values = padded.field(self._nodes, 'node', name)
+    return jnp.where(self.node_mask, values, padding.get(name, 0))
 
   def endpoint_sums(
     self, of_source: jax.Array, of_target: jax.Array
@@ -187,16 +188,11 @@ class Segments:
     return jnp.where(count[:, None] > 0, high, jnp.zeros_like(high))
 
   def last_nodes(self, nodes: jax.Array, *, count: int) -> jax.Array:
-    first = self._starts() + self._n_node - count
+    first = self._starts + self._n_node - count
     index = first[:, None] + jnp.arange(count)
     index = jnp.clip(index, 0, self.total_nodes - 1)
     mask = self.graph_mask[:, None, None]
     return jnp.where(mask, nodes[index], jnp.zeros((), nodes.dtype))
-
-  def _starts(self) -> jax.Array:
-    if self._per_graph:
-      return jnp.arange(self.num_graphs) * self.max_nodes
-    return jnp.cumsum(self._n_node) - self._n_node
 
   def _require_max_nodes(self) -> int:
     if self.max_nodes is None:
@@ -207,9 +203,18 @@ class Segments:
       )
     return self.max_nodes
 
-  def to_dense_nodes(self, nodes: jax.Array) -> jax.Array:
+  def to_dense_nodes(
+    self, nodes: jax.Array, *, keep_padding: bool = False
+  ) -> jax.Array:
     max_nodes = self._require_max_nodes()
-    index = self._starts()[:, None] + jnp.arange(max_nodes)
+    if keep_padding:
+      if not self._per_graph:
+        raise ValueError(
+          'padding can be kept (mask_padding=False) only where every graph is '
+          'padded by itself, got a concatenated batch; use graphs.stack.'
+        )
+      return nodes.reshape(self.num_graphs, max_nodes, -1)
+    index = self._starts[:, None] + jnp.arange(max_nodes)
     values = nodes[jnp.clip(index, 0, self.total_nodes - 1)]
     return jnp.where(
       self.dense_mask()[..., None], values, jnp.zeros((), nodes.dtype)

@@ -11,6 +11,7 @@ from ng_jax.layers.heads import pool_edges
 from ng_jax.layers.heads import pool_nodes
 from ng_jax.layers.heads import Readout
 from ng_jax.layers.identity import ActivationEmbedding
+from ng_jax.layers.identity import PlaceEmbedding
 from ng_jax.layers.identity import PositionEmbedding
 from ng_jax.layers.linear import Linear
 from ng_jax.layers.linear import SplitLinear
@@ -37,6 +38,7 @@ __all__ = (
   'Linear',
   'NPLinear',
   'PNAConv',
+  'PlaceEmbedding',
   'PositionEmbedding',
   'ProbeFeatures',
   'ProbeGenerator',

@@ -17,8 +17,11 @@ import numpy as np
 
 from ng_jax import graphs
 from ng_jax import numerics
+from ng_jax import specs
+from ng_jax.graphs import placing
 from ng_jax.layers import identity
 from ng_jax.layers import linear
+from ng_jax.layers import normalise
 from ng_jax.layers import probe
 
 
@@ -122,6 +125,11 @@ class GraphEmbedding(nn.Module):
     num_probes: probe inputs; 0 for none.
     network: the family that runs the probes, with `activations`.
     dtype: computation dtype.
+    linear_as_conv: False gives edges of linear layers a first projection of
+      their own.
+    mirror_linear: whether it also takes their reverse edges.
+    num_places: positions of flattened maps that have an embedding.
+    activation_vocabulary: see `ActivationEmbedding`.
     probe_options: further fields of `ProbeFeatures`.
   """
 
@@ -138,6 +146,10 @@ class GraphEmbedding(nn.Module):
   num_probes: int = 0
   network: Any = None
   dtype: Any = None
+  linear_as_conv: bool = True
+  mirror_linear: bool = False
+  num_places: int = 0
+  activation_vocabulary: tuple[str, ...] = specs.ACTIVATIONS
   probe_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   @nn.compact
@@ -153,13 +165,8 @@ class GraphEmbedding(nn.Module):
       nodes [..., node_size]; edge groups [..., edge_size]; the vector
       [edge_size] that pairs without an edge carry. Jit: yes.
     """
-    weights, biases = self._normalised(connectivity)
-    channels = connectivity.placements[0].shape[1]
-    no_edge = jnp.zeros((channels,), biases.dtype)
-    edges = self._projection(self.edge_size, 'edge_projection')(
-      (*weights, no_edge),
-      (*connectivity.placements, np.eye(channels, dtype=np.float32)),
-    )
+    weights, biases = normalise.normalise(self, self.statistics, connectivity)
+    edges = self._project_edges(weights, connectivity)
     width = biases.shape[-1]
     (nodes,) = self._projection(self.node_size, 'node_projection')(
       (biases,), (np.eye(width, dtype=np.float32),)
@@ -179,15 +186,50 @@ class GraphEmbedding(nn.Module):
     )
     edge_in = linear.Linear(self.edge_size, dtype=self.dtype, name='edge_in')
     *embedded, fill = (edge_in(e) for e in edges)
+    if self.num_places:
+      nodes = nodes + identity.PlaceEmbedding(
+        self.num_places, self.node_size, name='places'
+      )(connectivity).astype(nodes.dtype)
     if self.position_sizes:
       nodes = nodes + identity.PositionEmbedding(
         *self.position_sizes, self.node_size, name='positions'
       )(connectivity).astype(nodes.dtype)
     if self.activation_embedding:
       nodes = nodes + identity.ActivationEmbedding(
-        self.node_size, name='activations'
+        self.node_size, self.activation_vocabulary, name='activations'
       )(connectivity).astype(nodes.dtype)
     return nodes, tuple(embedded), fill
+
+  def _project_edges(
+    self, weights: graphs.EdgeGroups, connectivity: graphs.Connectivity
+  ) -> graphs.EdgeGroups:
+    """First projection of all edge groups, and last of pairs without edge."""
+    channels = connectivity.placements[0].shape[1]
+    no_edge = jnp.zeros((channels,), weights[0].dtype)
+    empty = (no_edge, np.eye(channels, dtype=np.float32))
+    shared = self._projection(self.edge_size, 'edge_projection')
+    if self.linear_as_conv:
+      values = (*weights, empty[0])
+      return shared(values, (*connectivity.placements, empty[1]))
+    groups = connectivity.split_linear(weights, mirror=self.mirror_linear)
+    of_shared = [group.shared for group in groups if group.shared] + [empty]
+    projected = iter(shared(*zip(*of_shared, strict=True)))
+    of_linear = [group.linear for group in groups if group.linear]
+    # A network without linear layers has the same parameters as one with them.
+    placement = placing.linear_placement(
+      reverse_edges=connectivity.reverse, backward=False
+    )
+    of_linear.append((jnp.zeros((1,), weights[0].dtype), placement))
+    separate = self._projection(self.edge_size, 'linear_projection')
+    linears = iter(separate(*zip(*of_linear, strict=True)))
+    edges = []
+    for group in groups:
+      found = [next(projected)] if group.shared else []
+      found += [next(linears)] if group.linear else []
+      if group.is_linear is not None:
+        found = [jnp.where(group.is_linear, found[1], found[0])]
+      edges += found
+    return (*edges, next(projected))
 
   def _projection(self, features: int, name: str) -> FeatureProjection:
     return FeatureProjection(
@@ -198,34 +240,3 @@ class GraphEmbedding(nn.Module):
       self.dtype,
       name=name,
     )
-
-  def _normalised(
-    self, connectivity: graphs.Connectivity
-  ) -> tuple[graphs.EdgeGroups, jax.Array]:
-    """(x - mean) / std with the layer's statistics; inputs and skips as is."""
-    weights = connectivity.edge_features()
-    biases = connectivity.node_features()
-    if self.statistics is None:
-      return weights, biases
-
-    def table(name: str, identity: float) -> jax.Array:
-      values = getattr(self.statistics, name)
-      # The last row, index -1, belongs to what is never normalised.
-      constant = self.variable('constants', name, lambda: jnp.asarray(values))
-      return jnp.append(constant.value, identity)
-
-    weight_mean, weight_std = (
-      table('weight_mean', 0.0),
-      table('weight_std', 1.0),
-    )
-    bias_mean, bias_std = table('bias_mean', 0.0), table('bias_std', 1.0)
-    weights = tuple(
-      (w - weight_mean[layer].astype(w.dtype))
-      / weight_std[layer].astype(w.dtype)
-      for w, layer in zip(weights, connectivity.edge_layers(), strict=True)
-    )
-    rows = connectivity.node_ids('depth') - 1
-    biases = (
-      biases - bias_mean[rows][:, None].astype(biases.dtype)
-    ) / bias_std[rows][:, None].astype(biases.dtype)
-    return weights, biases

@@ -34,7 +34,9 @@ class PositionEmbedding(nn.Module):
       connectivity: of the graph.
 
     Returns:
-      [num_nodes or total_nodes, features], zero at padding. Jit: yes.
+      [num_nodes or total_nodes, features], zero at padding and, where the
+      topology is not known when compiling, at nodes that the table does not
+      cover. Jit: yes.
 
     Raises:
       ValueError: a graph of known topology that the table does not cover.
@@ -46,8 +48,13 @@ class PositionEmbedding(nn.Module):
     if isinstance(role, np.ndarray):
       self._check(role, index, depth)
     xp = np if isinstance(role, np.ndarray) else jnp
+    # What the table does not cover has no row, never another role's.
+    places = {'input': index, 'hidden': depth - 1, 'output': index}
     rows = xp.select(
-      [role == structure.ROLES[name] for name in ('input', 'hidden', 'output')],
+      [
+        (role == structure.ROLES[name]) & (place < size)
+        for (name, place), size in zip(places.items(), sizes, strict=True)
+      ],
       [index, sizes[0] + depth - 1, sizes[0] + sizes[1] + index],
       -1,
     )
@@ -78,7 +85,8 @@ class ActivationEmbedding(nn.Module):
 
   Attributes:
     features: width.
-    vocabulary: activation names; the reference's seven come first.
+    vocabulary: activation names, one row each; nodes whose activation is not
+      among them get zeros. The reference's seven come first.
   """
 
   features: int
@@ -94,12 +102,65 @@ class ActivationEmbedding(nn.Module):
     Returns:
       [num_nodes or total_nodes, features], zero at inputs, outputs and padding.
       Jit: yes.
+
+    Raises:
+      ValueError: a name in the vocabulary that no spec may have.
     """
+    unknown = set(self.vocabulary) - set(specs.ACTIVATIONS)
+    if unknown:
+      raise ValueError(
+        f'unknown activations {sorted(unknown)} in the vocabulary; expected '
+        f'some of {sorted(specs.ACTIVATIONS)}.'
+      )
     size = len(self.vocabulary)
+    row_of = np.array(
+      [
+        self.vocabulary.index(name) if name in self.vocabulary else -1
+        for name in specs.ACTIVATIONS
+      ]
+    )
     table = self.param(
       'table', nn.initializers.normal(1.0), (size, self.features)
     )
     hidden = connectivity.node_ids('role') == structure.ROLES['hidden']
     xp = np if isinstance(hidden, np.ndarray) else jnp
-    rows = xp.where(hidden, connectivity.node_ids('activation'), -1)
+    rows = xp.asarray(row_of)[connectivity.node_ids('activation')]
+    rows = xp.where(hidden, rows, -1)
     return jax.nn.one_hot(rows, size, dtype=table.dtype) @ table
+
+
+class PlaceEmbedding(nn.Module):
+  """One learned vector per position of a flattened map (spec 1.9).
+
+  Attributes:
+    num_places: rows; positions beyond get zeros where they are not known when
+      compiling.
+    features: width.
+  """
+
+  num_places: int
+  features: int
+
+  @nn.compact
+  def __call__(self, connectivity: graphs.Connectivity) -> jax.Array:
+    """Looks up the nodes' rows.
+
+    Args:
+      connectivity: of the graph, `flattening='repeat_nodes'`.
+
+    Returns:
+      [num_nodes or total_nodes, features], zero at all other nodes. Jit: yes.
+
+    Raises:
+      ValueError: a graph of known topology with more positions.
+    """
+    rows = connectivity.node_ids('place')
+    if isinstance(rows, np.ndarray) and rows.max() >= self.num_places:
+      raise ValueError(
+        f'num_places must be at least {rows.max() + 1} for this graph, got '
+        f'{self.num_places}.'
+      )
+    table = self.param(
+      'table', nn.initializers.normal(1.0), (self.num_places, self.features)
+    )
+    return jax.nn.one_hot(rows, self.num_places, dtype=table.dtype) @ table

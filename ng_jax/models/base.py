@@ -12,6 +12,7 @@ import jax
 
 from ng_jax import graphs
 from ng_jax import layers
+from ng_jax import specs
 
 
 class NeuralGraphModel(nn.Module):
@@ -44,6 +45,14 @@ class NeuralGraphModel(nn.Module):
     use_biases: False hides the biases (ablation).
     dropout: rate.
     dtype: computation dtype; None follows inputs and parameters.
+    linear_as_conv: whether a linear layer's weights are read as 1x1 kernels;
+      False gives them a first projection of their own.
+    mirror_linear: whether that projection also takes the reverse edges of
+      linear layers; the reference's does not.
+    num_places: positions of flattened maps that have an embedding, for graphs
+      made with flattening='repeat_nodes'; 0 for none.
+    activation_vocabulary: names with an activation embedding; the official
+      models have the first seven.
   """
 
   num_inputs: int = 2
@@ -65,6 +74,10 @@ class NeuralGraphModel(nn.Module):
   use_biases: bool = True
   dropout: float = 0.2
   dtype: Any = None
+  linear_as_conv: bool = True
+  mirror_linear: bool = False
+  num_places: int = 0
+  activation_vocabulary: tuple[str, ...] = specs.ACTIVATIONS
 
   def embed(
     self,
@@ -102,6 +115,10 @@ class NeuralGraphModel(nn.Module):
       self.num_probes,
       self.network,
       self.dtype,
+      self.linear_as_conv,
+      self.mirror_linear,
+      self.num_places,
+      self.activation_vocabulary,
       probe_options={
         'source': self.probe_source,
         'fixed_inputs': self.probe_inputs,

@@ -35,7 +35,8 @@ class TransformerBackbone(base.NeuralGraphModel):
     use_norm: False leaves out all layer norms.
     modulate_values: whether edges scale the attention's values.
     head_scale: scale logits by the head's width, not the total width.
-    mask_padding: False lets nodes attend to padding, as the official code does.
+    mask_padding: False lets nodes attend to padding, as the official code does;
+      needs a batch of `graphs.stack`, or graphs of one spec.
     max_nodes: most nodes of a graph, for concatenated batches.
   """
 
@@ -86,7 +87,10 @@ class TransformerBackbone(base.NeuralGraphModel):
     edges = connectivity.to_dense_edges(groups, fill=fill)
     if self.edge_orientation == 'paper':
       edges = edges.swapaxes(1, 2)
-    return connectivity, connectivity.to_dense_nodes(nodes), edges
+    nodes = connectivity.to_dense_nodes(
+      nodes, keep_padding=not self.mask_padding
+    )
+    return connectivity, nodes, edges
 
   def backbone(
     self,

@@ -5,6 +5,7 @@ from ng_jax.specs.chain import mlp
 from ng_jax.specs.inference import infer
 from ng_jax.specs.parts import ACTIVATIONS
 from ng_jax.specs.parts import Block
+from ng_jax.specs.parts import BLOCK_TYPES
 from ng_jax.specs.parts import Leaf
 from ng_jax.specs.parts import NeuronSet
 from ng_jax.specs.sequential import sequential
@@ -20,6 +21,7 @@ from ng_jax.specs.weights import Weights
 
 __all__ = (
   'ACTIVATIONS',
+  'BLOCK_TYPES',
   'Block',
   'Leaf',
   'NetworkSpec',

@@ -19,7 +19,7 @@ ACTIVATIONS = (
 )
 _ROLES = ('input', 'hidden', 'output')
 _BLOCK_KINDS = ('dense', 'diagonal')
-_BLOCK_TYPES = ('linear', 'conv', 'norm', 'attention', 'skip')
+BLOCK_TYPES = ('linear', 'conv', 'norm', 'attention', 'skip')
 _LEAF_KINDS = ('edge', 'node', 'buffer')
 
 
@@ -87,7 +87,7 @@ class Block:
   def __post_init__(self) -> None:
     where = f'block {self.name!r}'
     _check_choice('kind', self.kind, _BLOCK_KINDS, where)
-    _check_choice('type', self.type, _BLOCK_TYPES, where)
+    _check_choice('type', self.type, BLOCK_TYPES, where)
     if self.kernel and math.prod(self.kernel) != self.num_channels:
       raise ValueError(
         f'{where}: num_channels must be the kernel area, got '

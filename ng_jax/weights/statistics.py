@@ -5,7 +5,7 @@ All entries of a layer, over all networks of the training split, share one mean
 and one unbiased standard deviation (spec 1.2).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import dataclasses
 
 import numpy as np
@@ -42,7 +42,7 @@ class Statistics:
 
 
 def from_weights(spec: specs.NetworkSpec, weights: specs.Weights) -> Statistics:
-  """Computes the statistics of a set of networks.
+  """Computes the statistics of a set of networks of one spec.
 
   Args:
     spec: of the networks.
@@ -56,6 +56,44 @@ def from_weights(spec: specs.NetworkSpec, weights: specs.Weights) -> Statistics:
     ValueError: weights that do not fit the spec; a layer whose values are all
       equal (or a single one), which nothing can be divided by.
   """
+  return from_networks([(spec, weights)])
+
+
+def from_networks(
+  networks: Iterable[tuple[specs.NetworkSpec, specs.Weights]],
+) -> Statistics:
+  """Computes the statistics of networks of any specs, layer by layer.
+
+  Layer l of every network counts as layer l, whatever follows it; the outputs'
+  biases belong to the network's own last layer.
+
+  Args:
+    networks: (spec, weights with leaves [*batch, ...]) pairs, at least one.
+
+  Returns:
+    The statistics, as many layers as the deepest network has. Jit: no, on the
+    host in float64.
+
+  Raises:
+    ValueError: no networks, or as `from_weights`.
+  """
+  weights_of: list[list[np.ndarray]] = []
+  biases_of: list[list[np.ndarray]] = []
+  for spec, weights in networks:
+    blocks, nodes = _layers(spec, weights)
+    _extend(weights_of, blocks)
+    _extend(biases_of, nodes)
+  if not weights_of:
+    raise ValueError('networks must hold at least one (spec, weights) pair.')
+  weight_mean, weight_std = _moments(weights_of, 'weights')
+  bias_mean, bias_std = _moments(biases_of, 'biases')
+  return Statistics(weight_mean, weight_std, bias_mean, bias_std)
+
+
+def _layers(
+  spec: specs.NetworkSpec, weights: specs.Weights
+) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
+  """Flat values of every block with weights, and of every layer's biases."""
   specs.check_weights(spec, weights)
   arrays = specs.leaf_arrays(weights)
   pooled: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -77,9 +115,16 @@ def from_weights(spec: specs.NetworkSpec, weights: specs.Weights) -> Statistics:
   for s in spec.neuron_sets:
     if s.role == 'output':
       outputs += pooled.get(('node', s.name), [])
-  weight_mean, weight_std = _moments(blocks, 'weights')
-  bias_mean, bias_std = _moments([*hidden, outputs], 'biases')
-  return Statistics(weight_mean, weight_std, bias_mean, bias_std)
+  return blocks, [*hidden, outputs]
+
+
+def _extend(
+  layers: list[list[np.ndarray]], more: list[list[np.ndarray]]
+) -> None:
+  """Adds values to the layers of the same number."""
+  layers += [[] for _ in range(len(more) - len(layers))]
+  for layer, values in zip(layers, more, strict=False):
+    layer += values
 
 
 def published() -> dict[str, Statistics]:

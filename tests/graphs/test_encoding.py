@@ -137,7 +137,8 @@ def test_the_fields_of_a_graph():
   _assert_same_bits(graph.globals['weights'], weights)
   flat = graphs.flatten(graph)
   assert flat.edges['weight'].shape == (4, 25, 1)
-  assert set(flat.nodes) == {'bias', 'role', 'index', 'depth', 'activation'}
+  assert set(flat.nodes) == {'bias', *topology.node_ids}
+  assert set(flat.edges) == {'weight', 'layer', 'type', 'channels'}
   for name, ids in topology.node_ids.items():
     np.testing.assert_array_equal(flat.nodes[name], np.tile(ids, (4, 1)))
   np.testing.assert_array_equal(

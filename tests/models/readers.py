@@ -73,11 +73,13 @@ def draw_variables(
   *,
   seed: int = 0,
   dtype: Any = np.float32,
+  topology: graphs.Topology | None = None,
 ) -> dict[str, Any]:
   """Random params, and constants that are positive."""
+  topology = topology or graphs.topology(spec)
 
   def init(key: jax.Array, weights: Any) -> Any:
-    graph = graphs.encode(graphs.topology(spec), weights)
+    graph = graphs.encode(topology, weights)
     return model.init({'params': key}, graph)
 
   key = jax.eval_shape(jax.random.key, 0)

@@ -90,3 +90,38 @@ def test_skips_have_no_row_and_missing_biases_are_left_alone():
   }
   found = statistics.from_weights(spec, weights)
   assert found.bias_mean[0] == 0.0 and found.bias_std[0] == 1.0
+
+
+def test_layers_of_different_networks_are_pooled_by_number():
+  rng = np.random.default_rng(0)
+  made = [specs.mlp((2, 3, 1)), specs.mlp((2, 4, 5, 1))]
+  pairs = [
+    (
+      spec,
+      specs.from_leaf_arrays(
+        {
+          leaf.path: rng.normal(i, 1 + i, (3, *spec.leaf_shape(leaf)))
+          for leaf in spec.leaves
+        }
+      ),
+    )
+    for i, spec in enumerate(made)
+  ]
+  found = statistics.from_networks(pairs)
+  assert len(found.weight_mean) == len(found.bias_mean) == 3
+  (_, short), (_, deep) = pairs
+  second = np.concatenate(
+    [w['layer_2']['kernel'].reshape(-1) for w in (short, deep)]
+  )
+  np.testing.assert_allclose(found.weight_mean[1], second.mean())
+  np.testing.assert_allclose(found.weight_std[1], second.std(ddof=1))
+  third = deep['layer_3']['bias']
+  np.testing.assert_allclose(found.bias_mean[2], third.mean())
+  assert statistics.from_networks(pairs[1:]) == statistics.from_weights(
+    made[1], deep
+  )
+
+
+def test_no_networks_have_no_statistics():
+  with pytest.raises(ValueError, match='at least one'):
+    statistics.from_networks([])

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from ng_jax import specs
+from ng_jax.models.official import cnn
 from ng_jax.models.official import editing
 from ng_jax.models.official import neural_graph
 from ng_jax.models.official import nfn
@@ -34,6 +35,10 @@ _OPTIONS: dict[
   'nn.nfn.models.InvariantNFN': nfn.classifier_options,
   'nn.nfn.models.TransferNet': nfn.editor_options,
   'nn.original_nfn.models.InvariantNFN': nfn.zoo_options,
+  'nn.dynamic_gnn.GNNForGeneralization': cnn.predictor_options,
+  'nn.dynamic_relational_transformer.DynamicRelationalTransformer': (
+    cnn.predictor_options
+  ),
 }
 # (official name, array, whole state) -> (our path or None, array).
 Translate = Callable[
@@ -43,10 +48,10 @@ Translate = Callable[
 _STATES: dict[str, tuple[Translate, str]] = {
   'nfn': (nfn.translate, nfn.IGNORED),
   'nfn_edit': (nfn.translate, nfn.IGNORED),
-  'ng_gnn': (neural_graph.translate, neural_graph.IGNORED),
   'ng_gnn_edit': (editing.translate, editing.IGNORED),
-  'ng_t': (neural_graph.translate, neural_graph.IGNORED),
   'ng_t_edit': (editing.translate, editing.IGNORED),
+  'ng_gnn': (cnn.translate, cnn.IGNORED),
+  'ng_t': (cnn.translate, cnn.IGNORED),
 }
 
 

@@ -37,7 +37,8 @@ def editor_options(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     'num_weight_layers': len(config['layer_layout']) - 1,
     'out_scale': model.get('out_scale', 0.01),
     'normalize': model['normalize'],
-    **neural_graph.input_options(config, model['stats']),
+    **neural_graph.inr_options(config),
+    **neural_graph.shared_options(model, model['stats']),
   }
   if name == 'ng_t_edit':
     return name, {**options, **neural_graph.transformer_options(model)}

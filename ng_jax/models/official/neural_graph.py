@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Official names and options of NG-GNN and NG-T that read INRs.
+"""Official names and options of NG-GNN and NG-T, and all of those for INRs.
 
 A table of rules maps each official name to a path of ours: kernels are
 transposed, buffers go to `constants`.
@@ -83,6 +83,8 @@ _CONSTANTS = ('frequencies', 'degree_constant')
 _NAMES = {
   'nn.gnn.GNNForClassification': 'ng_gnn',
   'nn.relational_transformer.RelationalTransformer': 'ng_t',
+  'nn.dynamic_gnn.GNNForGeneralization': 'ng_gnn',
+  'nn.dynamic_relational_transformer.DynamicRelationalTransformer': 'ng_t',
 }
 
 
@@ -98,51 +100,81 @@ def predictor_options(
     The model's name and the options for `models.create`. Jit: no.
   """
   model = config['model']
-  name = _NAMES[model['_target_']]
-  options = {
-    'num_outputs': model['d_out'],
-    'pooling': model['pooling_method'],
-    'pooled_nodes': model['pooling_layer_idx'],
-    **input_options(config, model['graph_constructor']['stats']),
+  return model_name(model), {
+    **inr_options(config),
+    **shared_options(model, model['graph_constructor']['stats']),
+    **predictor_only_options(model),
   }
-  if name == 'ng_gnn':
-    return name, {**options, **gnn_options(model)}
-  readout = {'readout_size': model['d_out_hid']}
-  return name, {**options, **transformer_options(model), **readout}
 
 
-def input_options(
-  config: Mapping[str, Any], stats: Mapping[str, Any] | None
-) -> dict[str, Any]:
-  """Options of the input stage of models that read INRs.
+def model_name(model: Mapping[str, Any]) -> str:
+  """Our model's name for an official configuration node. Jit: no."""
+  return _NAMES[model['_target_']]
+
+
+def inr_options(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Options of models that read INRs of one size.
 
   Args:
     config: with 'model' and 'layer_layout'.
+
+  Returns:
+    Options for `models.create`. Jit: no.
+  """
+  sizes = tuple(config['layer_layout'])
+  num_probes = config['model']['graph_constructor']['num_probe_features']
+  options = {
+    'num_inputs': sizes[0],
+    'num_hidden_layers': len(sizes) - 2,
+    'num_output_nodes': sizes[-1],
+    'num_probes': num_probes,
+  }
+  return options | ({'network': networks.Siren(sizes)} if num_probes else {})
+
+
+def shared_options(
+  model: Mapping[str, Any], stats: Mapping[str, Any] | None
+) -> dict[str, Any]:
+  """Options of the input stage that do not depend on what networks are read.
+
+  Args:
+    model: the official configuration node of the model.
     stats: means and standard deviations per layer, or None.
 
   Returns:
     Options for `models.create`. Jit: no.
   """
-  model = config['model']
-  sizes = tuple(config['layer_layout'])
   constructor = model['graph_constructor']
-  options = {
-    'num_inputs': sizes[0],
-    'num_hidden_layers': len(sizes) - 2,
-    'num_output_nodes': sizes[-1],
+  return {
     'position_embedding': constructor['use_pos_embed'],
     'fourier_size': constructor['sin_emb_dim'] if constructor['sin_emb'] else 0,
     'fourier_scale': constructor['inp_factor'],
     'num_input_layers': constructor['input_layers'],
     'use_weights': not constructor['zero_out_weights'],
     'use_biases': not constructor['zero_out_bias'],
-    'num_probes': constructor['num_probe_features'],
     'statistics': _statistics(stats),
     'reverse_edges': model['rev_edge_features'],
   }
-  if options['num_probes']:
-    options['network'] = networks.Siren(sizes)
-  return options
+
+
+def predictor_only_options(model: Mapping[str, Any]) -> dict[str, Any]:
+  """Options of the backbone, pooling and readout of a predictor.
+
+  Args:
+    model: the official configuration node of the model.
+
+  Returns:
+    Options for `models.create`. Jit: no.
+  """
+  options = {
+    'num_outputs': model['d_out'],
+    'pooling': model['pooling_method'],
+    'pooled_nodes': model['pooling_layer_idx'],
+  }
+  if model_name(model) == 'ng_gnn':
+    return options | gnn_options(model)
+  options['readout_size'] = model['d_out_hid']
+  return options | transformer_options(model)
 
 
 def gnn_options(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,7 +225,7 @@ def transformer_options(model: Mapping[str, Any]) -> dict[str, Any]:
 def _statistics(
   stats: Mapping[str, Any] | None,
 ) -> statistics.Statistics | None:
-  if stats is None:
+  if stats is None or stats['weights_mean'] is None:
     return None
   return statistics.Statistics(
     weight_mean=tuple(stats['weights_mean']),
