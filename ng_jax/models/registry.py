@@ -10,10 +10,18 @@ from flax import linen as nn
 from ng_jax import specs
 from ng_jax.models import gnn
 from ng_jax.models import transformer
+from ng_jax.models.baselines import dws
+from ng_jax.models.baselines import mlp
+from ng_jax.models.baselines import statnn
 
 MODELS: dict[str, type[nn.Module]] = {
   'ng_gnn': gnn.NeuralGraphGNN,
   'ng_t': transformer.NeuralGraphTransformer,
+  'dws': dws.WeightSpaceClassifier,
+  'dws_edit': dws.WeightSpaceEditor,
+  'mlp': mlp.FlatClassifier,
+  'mlp_edit': mlp.FlatEditor,
+  'statnn': statnn.StatNN,
 }
 
 
@@ -23,9 +31,10 @@ def create(
   """Makes a model.
 
   Args:
-    name: 'ng_gnn' or 'ng_t'.
+    name: a key of `MODELS`.
     spec: of the (largest) network that will be read; fills in num_inputs,
-      num_hidden_layers and num_output_nodes where the options do not.
+      num_hidden_layers and num_output_nodes where the model has them and the
+      options do not.
     **options: fields of the model.
 
   Returns:
@@ -54,10 +63,11 @@ def create(
         f'{sorted(known)}.'
       )
   if spec is not None:
-    options = {
+    sizes = {
       'num_inputs': spec.num_inputs,
       'num_hidden_layers': spec.num_hidden_sets,
       'num_output_nodes': spec.num_outputs,
-      **options,
     }
+    sizes = {option: x for option, x in sizes.items() if option in known}
+    options = {**sizes, **options}
   return MODELS[name](**options)

@@ -3,5 +3,6 @@
 
 from ng_jax.weights.augment import Augmentation
 from ng_jax.weights.statistics import Statistics
+from ng_jax.weights.summary import tensor_statistics
 
-__all__ = ('Augmentation', 'Statistics')
+__all__ = ('Augmentation', 'Statistics', 'tensor_statistics')

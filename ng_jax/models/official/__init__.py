@@ -15,7 +15,9 @@ import jax
 import numpy as np
 
 from ng_jax import specs
+from ng_jax.models.official import dws
 from ng_jax.models.official import neural_graph
+from ng_jax.models.official import statnn
 
 # Official class -> (config -> name of our model and its options).
 _OPTIONS: dict[
@@ -25,6 +27,10 @@ _OPTIONS: dict[
   'nn.relational_transformer.RelationalTransformer': (
     neural_graph.predictor_options
   ),
+  'nn.dws.models.DWSModelForClassification': dws.model_options,
+  'nn.dws.models.DWSModel': dws.model_options,
+  'nn.original_nfn.models.StatNet': statnn.model_options,
+  'nn.dynamic_stat_net.DynamicStatNet': statnn.model_options,
 }
 # (official name, array, whole state) -> (our path or None, array).
 Translate = Callable[
@@ -34,6 +40,9 @@ Translate = Callable[
 _STATES: dict[str, tuple[Translate, str]] = {
   'ng_gnn': (neural_graph.translate, neural_graph.IGNORED),
   'ng_t': (neural_graph.translate, neural_graph.IGNORED),
+  'dws': (dws.translate, dws.IGNORED),
+  'dws_edit': (dws.translate, dws.IGNORED),
+  'statnn': (statnn.translate, statnn.IGNORED),
 }
 
 
@@ -73,7 +82,8 @@ def convert(
       official file does not hold (statistics) are taken from them.
 
   Returns:
-    {'params': ..., 'constants': ...} with the dtypes of `state`.
+    {'params': ..., 'constants': ...}, or what collections `expected` has, with
+    the dtypes of `state`.
 
   Raises:
     ValueError: a model without official counterpart; or lists every missing,
