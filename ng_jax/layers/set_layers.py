@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ng_jax import numerics
+from ng_jax.layers import draws
 
 POOLINGS = ('max', 'mean', 'sum')
 SET_LAYERS = ('attention', 'deep_sets')
@@ -54,23 +55,25 @@ class AffineParams(nn.Module):
   use_bias: bool = True
 
   @nn.compact
-  def __call__(self, fan_in: int) -> Affine:
+  def __call__(self, fan_in: int, source: draws.Draws | None = None) -> Affine:
     """Declares the parameters.
 
     Args:
       fan_in: input width.
+      source: of random numbers, when initialising; without one the initial
+        parameters are zeros.
 
     Returns:
       kernel [fan_in, features] and bias [features] or None. Jit: yes.
     """
-    factor = self.init_scale * (2.0 * fan_in / self.features) ** 0.5
-    xavier = nn.initializers.xavier_normal()
+    deviation = self.init_scale * (2.0 * fan_in / self.features) ** 0.5
+    deviation *= (2.0 / (fan_in + self.features)) ** 0.5
 
-    def draw_kernel(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-      return factor * xavier(key, shape)
+    def draw_kernel(_: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+      return deviation * source.normal(shape) if source else jnp.zeros(shape)
 
-    def draw_bias(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-      return jax.random.uniform(key, shape, minval=-1e-4, maxval=1e-4)
+    def draw_bias(_: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+      return 1e-4 * source.uniform(shape) if source else jnp.zeros(shape)
 
     kernel = self.param('kernel', draw_kernel, (fan_in, self.features))
     if not self.use_bias:
@@ -92,25 +95,32 @@ class SetLayerParams(nn.Module):
   init_scale: float = 1.0
 
   @nn.compact
-  def __call__(self, fan_in: int) -> tuple[Affine, ...]:
+  def __call__(
+    self, fan_in: int, source: draws.Draws | None = None
+  ) -> tuple[Affine, ...]:
     """Declares the parameters.
 
     Args:
       fan_in: input width.
+      source: of random numbers, when initialising.
 
     Returns:
       query, key, value and output maps, or (each, pooled). Jit: yes.
     """
-    if self.kind == 'attention':
-      names = ('query', 'key', 'value', 'out')
-      widths = (fan_in, fan_in, fan_in, self.features)
-    else:
-      names, widths = ('each', 'pooled'), (fan_in, fan_in)
+    widths = {
+      'attention': {
+        'query': fan_in,
+        'key': fan_in,
+        'value': fan_in,
+        'out': self.features,
+      },
+      'deep_sets': {'each': fan_in, 'pooled': fan_in},
+    }[self.kind]
     return tuple(
-      AffineParams(
-        self.features, self.init_scale, name != 'pooled', name=name
-      )(width)
-      for name, width in zip(names, widths, strict=True)
+      AffineParams(self.features, self.init_scale, name != 'pooled', name=name)(
+        width
+      )
+      for name, width in widths.items()
     )
 
 

@@ -21,12 +21,15 @@ import jax
 import jax.numpy as jnp
 
 from ng_jax import numerics
+from ng_jax.layers import draws
 from ng_jax.layers import set_layers
 from ng_jax.layers import weight_maps
+from ng_jax.layers import weight_views
 
 Tensors = tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]
 # Parts of a target: which axes they have besides graphs and features.
 _PARTS = ('all', 'rows', 'columns', 'entries')
+_Received = dict[weight_maps.Tensor, dict[str, list[jax.Array]]]
 
 
 class WeightSpaceLayer(nn.Module):
@@ -68,14 +71,20 @@ class WeightSpaceLayer(nn.Module):
       ValueError: an unknown set layer or pooling, heads that do not divide.
     """
     self._check()
-    views = _Views(weights, biases, self.pooling)
+    views = weight_views.Views(weights, biases, self.pooling)
     maps = weight_maps.weight_maps(len(weights), diagonal=self.diagonal)
-    received: dict[weight_maps.Tensor, dict[str, list[jax.Array]]] = {
+    received: _Received = {
       weight_map.target: {part: [] for part in _PARTS} for weight_map in maps
     }
-    self._add_sets([m for m in maps if m.kind == 'set'], views, received)
-    self._add_vectors([m for m in maps if m.kind == 'vector'], views, received)
-    self._add_matrices([m for m in maps if m.kind == 'matrix'], views, received)
+    source = None
+    if self.is_initializing():
+      source = draws.Draws(self.make_rng('params'))
+    for kind, add in (
+      ('set', self._add_sets),
+      ('vector', self._add_vectors),
+      ('matrix', self._add_matrices),
+    ):
+      add([m for m in maps if m.kind == kind], views, received, source)
     divisor = 2 * len(weights)
     results = {
       target: _add_up(parts, views.shape(target)) / divisor
@@ -103,49 +112,52 @@ class WeightSpaceLayer(nn.Module):
         f'num_heads={self.num_heads} and features={self.features}.'
       )
 
-  def _width(self, weight_map: weight_maps.WeightMap, views: '_Views') -> int:
+  def _width(
+    self, weight_map: weight_maps.WeightMap, views: weight_views.Views
+  ) -> int:
     return self.features * views.size(weight_map.ends)
 
   def _add_sets(
     self,
     maps: list[weight_maps.WeightMap],
-    views: '_Views',
-    received: dict[weight_maps.Tensor, dict[str, list[jax.Array]]],
+    views: weight_views.Views,
+    received: _Received,
+    source: draws.Draws | None,
   ) -> None:
     groups: dict[Any, list[Any]] = {}
     for m in maps:
       x = views.over(m.source, m.over)
       params = set_layers.SetLayerParams(
         self.set_layer, self._width(m, views), self.init_scale, name=m.name
-      )(x.shape[-1])
+      )(x.shape[-1], source)
       shape = (*x.shape, self._width(m, views))
       groups.setdefault(shape, []).append((m, x, params))
     for group in groups.values():
-      chosen, inputs, params = zip(*group, strict=True)
       outputs = set_layers.apply_set_layers(
-        inputs,
-        params,
+        [x for _, x, _ in group],
+        [params for _, _, params in group],
         kind=self.set_layer,
         num_heads=self.num_heads,
         pooling=self.pooling,
         dtype=self.dtype,
       )
-      for m, y in zip(chosen, outputs, strict=True):
+      for (m, _, _), y in zip(group, outputs, strict=True):
         part, y = _place_set(m, y, self.features)
         received[m.target][part].append(y)
 
   def _add_vectors(
     self,
     maps: list[weight_maps.WeightMap],
-    views: '_Views',
-    received: dict[weight_maps.Tensor, dict[str, list[jax.Array]]],
+    views: weight_views.Views,
+    received: _Received,
+    source: draws.Draws | None,
   ) -> None:
     groups: dict[Any, list[Any]] = {}
     for m in maps:
       x = views.vector(m.source)
       params = set_layers.AffineParams(
         self._width(m, views), self.init_scale, name=m.name
-      )(x.shape[-1])
+      )(x.shape[-1], source)
       groups.setdefault((m.target, m.ends), []).append((x, *params))
     for (target, ends), group in groups.items():
       inputs, kernels, shifts = zip(*group, strict=True)
@@ -164,8 +176,9 @@ class WeightSpaceLayer(nn.Module):
   def _add_matrices(
     self,
     maps: list[weight_maps.WeightMap],
-    views: '_Views',
-    received: dict[weight_maps.Tensor, dict[str, list[jax.Array]]],
+    views: weight_views.Views,
+    received: _Received,
+    source: draws.Draws | None,
   ) -> None:
     for m in maps:
       layer = m.source.layer
@@ -180,82 +193,11 @@ class WeightSpaceLayer(nn.Module):
       for (name, x), part in zip(inputs.items(), parts, strict=True):
         kernel, bias = set_layers.AffineParams(
           self.features, self.init_scale, name=f'{m.name}_{name}'
-        )(x.shape[-1])
+        )(x.shape[-1], source)
         x, kernel, bias = nn.dtypes.promote_dtype(
           x, kernel, bias, dtype=self.dtype
         )
         received[m.target][part].append(numerics.linear(x, kernel, bias) / 4)
-
-
-class _Views:
-  """What maps read of each tensor; every view is computed once.
-
-  Attributes:
-    weights: per layer [num_graphs, n_l, n_(l+1), features].
-    biases: per layer [num_graphs, n_(l+1), features].
-  """
-
-  def __init__(
-    self,
-    weights: Sequence[jax.Array],
-    biases: Sequence[jax.Array],
-    pooling: str,
-  ) -> None:
-    self.weights = tuple(weights)
-    self.biases = tuple(biases)
-    self._last = len(self.weights) - 1
-    self._pool = functools.partial(set_layers.pool, method=pooling)
-    self._made: dict[Any, jax.Array] = {}
-
-  def size(self, ends: str) -> int:
-    """Number of inputs or outputs of the network, 1 for ''."""
-    sizes = {
-      'inputs': self.weights[0].shape[1],
-      'outputs': self.weights[-1].shape[2],
-    }
-    return sizes.get(ends, 1)
-
-  def shape(self, tensor: weight_maps.Tensor) -> tuple[int, ...]:
-    """Shape without graphs and features."""
-    arrays = self.weights if tensor.kind == 'weight' else self.biases
-    return arrays[tensor.layer].shape[1:-1]
-
-  def over(self, tensor: weight_maps.Tensor, layer: int) -> jax.Array:
-    """The tensor as a set over a hidden layer, [num_graphs, n, features].
-
-    Inputs and outputs are features; another hidden layer is pooled.
-    """
-    key = (tensor, layer)
-    if key not in self._made:
-      self._made[key] = self._over(tensor, layer)
-    return self._made[key]
-
-  def vector(self, tensor: weight_maps.Tensor) -> jax.Array:
-    """The tensor as one vector: hidden layers pooled, the ends kept."""
-    key = (tensor, 0)
-    if key not in self._made:
-      i = tensor.layer
-      if tensor.kind == 'bias':
-        x = self.biases[i]
-        last = i == self._last
-        made = x.reshape(len(x), -1) if last else self._pool(x, axis=1)
-      else:
-        over = i if i == self._last else i + 1
-        made = self._pool(self.over(tensor, over), axis=1)
-      self._made[key] = made
-    return self._made[key]
-
-  def _over(self, tensor: weight_maps.Tensor, layer: int) -> jax.Array:
-    if tensor.kind == 'bias':
-      return self.biases[tensor.layer]
-    x = self.weights[tensor.layer]
-    if layer == tensor.layer + 1:  # Over its columns.
-      if tensor.layer == 0:
-        return x.swapaxes(1, 2).reshape(len(x), x.shape[2], -1)
-      return self._pool(x, axis=1)
-    if tensor.layer == self._last:
-      return x.reshape(len(x), x.shape[1], -1)
-    return self._pool(x, axis=2)
 
 
 def _place_set(
@@ -276,26 +218,23 @@ def _add_up(
   parts: dict[str, list[jax.Array]], shape: tuple[int, ...]
 ) -> jax.Array:
   """Adds what a target receives, broadcasting as late as possible."""
-  total = {name: sum(values) for name, values in parts.items() if values}
-  everywhere: Any = total.get('all', 0)
-  if len(shape) == 1:  # A bias: columns are its only axis.
-    result = total.get('entries', 0) + total.get('columns', 0)
-    if 'all' in total:
-      result = result + everywhere[:, None]
-    return jnp.broadcast_to(result, (len(result), *shape, result.shape[-1]))
-  rows = total.get('rows')
-  columns = total.get('columns')
+  total = {
+    name: functools.reduce(jnp.add, values)
+    for name, values in parts.items()
+    if values
+  }
+  terms = [total['entries']] if 'entries' in total else []
+  rows, columns = total.get('rows'), total.get('columns')
   if 'all' in total:
-    if rows is not None:
-      rows = rows + everywhere[:, None]
-    else:
-      shift = everywhere[:, None]
-      columns = shift if columns is None else columns + shift
-  result = total.get('entries', 0)
-  if rows is not None and columns is not None:
-    return result + numerics.add_outer(rows, columns)
-  if rows is not None:
-    result = result + rows[:, :, None]
-  if columns is not None:
-    result = result + columns[:, None]
+    everywhere = total['all'][:, None]
+    columns = everywhere if columns is None else columns + everywhere
+  if len(shape) == 1:  # The columns of a bias are its only axis.
+    terms += [columns] if columns is not None else []
+  elif rows is not None and columns is not None:
+    terms.append(numerics.add_outer(rows, columns))
+  elif rows is not None:
+    terms.append(rows[:, :, None])
+  elif columns is not None:
+    terms.append(columns[:, None])
+  result = functools.reduce(jnp.add, terms)
   return jnp.broadcast_to(result, (len(result), *shape, result.shape[-1]))

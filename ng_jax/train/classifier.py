@@ -18,6 +18,7 @@ import numpy as np
 from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
+from ng_jax.models.baselines import chains
 from ng_jax.train import metrics
 from ng_jax.train import steps
 
@@ -85,20 +86,18 @@ def create_model(
   Raises:
     ValueError: unknown model or option.
   """
-  topology = graphs.topology(network.spec)
-  degree = {}
-  if 'degree_constant' in (
-    f.name for f in dataclasses.fields(models.MODELS[name])
-  ):
-    degree['degree_constant'] = degree_constant(topology)
+  filled_in = {
+    'network': network,
+    'degree_constant': degree_constant(graphs.topology(network.spec)),
+  }
+  has = {field.name for field in dataclasses.fields(models.MODELS[name])}
   return models.create(
     name,
     spec=network.spec,
-    network=network,
     num_outputs=num_classes,
     statistics=statistics,
     dtype=None if dtype == 'float32' else jnp.dtype(dtype),
-    **degree,
+    **{option: value for option, value in filled_in.items() if option in has},
     **options,
   )
 
@@ -132,23 +131,26 @@ def make_loss_function(
   """
 
   def loss_function(
-    params: Any,
-    constants: Any,
+    variables: Any,
     examples: Any,
     mask: jax.Array,
     keys: steps.Keys,
-  ) -> tuple[jax.Array, steps.Sums]:
+  ) -> tuple[jax.Array, tuple[steps.Sums, Any]]:
     weights = examples['weights']
     if augment is not None:
       weights = jax.vmap(augment)(keys.examples, weights)
-    logits: Any = model.apply(
-      {'params': params, 'constants': constants},
-      graphs.encode(topology, weights),
+    graph = graphs.encode(topology, weights)
+    # Padding does not enter the statistics of batch norms.
+    graph = graph._replace(globals={**graph.globals, chains.MASK: mask})
+    logits, moved = model.apply(
+      variables,
+      graph,
       train=True,
       rngs={'dropout': keys.microbatch},
+      mutable=['batch_stats'],
     )
     sums = metrics.classification_sums(logits, examples['label'], mask)
-    return sums['loss'], sums
+    return sums['loss'], (sums, moved.get('batch_stats', {}))
 
   return loss_function
 
@@ -156,7 +158,7 @@ def make_loss_function(
 def make_metric_function(
   model: nn.Module, topology: graphs.Topology
 ) -> steps.MetricFunction:
-  """Makes the evaluation: no augmentation, no dropout.
+  """Makes the evaluation: no augmentation, no dropout, running statistics.
 
   Args:
     model: from `create_model`.
@@ -168,10 +170,10 @@ def make_metric_function(
   """
 
   def metric_function(
-    params: Any, constants: Any, examples: Any, mask: jax.Array
+    variables: Any, examples: Any, mask: jax.Array
   ) -> tuple[steps.Sums, dict[str, jax.Array]]:
     logits: Any = model.apply(
-      {'params': params, 'constants': constants},
+      variables,
       graphs.encode(topology, examples['weights']),
       train=False,
     )

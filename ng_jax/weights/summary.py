@@ -57,7 +57,9 @@ def tensor_statistics(
     ValueError: weights that do not fit, an unknown order, too many layers.
   """
   if order not in ORDERS:
-    raise ValueError(f'unknown order {order!r}; expected one of {list(ORDERS)}.')
+    raise ValueError(
+      f'unknown order {order!r}; expected one of {sorted(ORDERS)}.'
+    )
   specs.check_weights(spec, weights)
   arrays = specs.leaf_arrays(weights)
   layers = _layers(spec)

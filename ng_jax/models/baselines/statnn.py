@@ -116,9 +116,7 @@ class StatNN(nn.Module):
         **specs.leaf_arrays(chains.to_weights(graph, chain)),
       }
       weights = specs.from_leaf_arrays(weights)
-    return summary.tensor_statistics(
-      topology.spec, weights, **self.options()
-    )
+    return summary.tensor_statistics(topology.spec, weights, **self.options())
 
 
 def with_statistics(
