@@ -52,6 +52,11 @@ class BatchNorm(nn.Module):
     bias = self.param('bias', nn.initializers.zeros_init(), (features,))
     used = mean.value, var.value
     if train:
+      if mask is None:
+        mask = jnp.ones(x.shape[0], bool)
+      mask = mask.reshape(-1, *[1] * (x.ndim - 1))
+      # Even NaN in padding reaches neither statistics nor gradients.
+      x = jnp.where(mask, x, 0)
       used, count = _moments(x, mask)
       if not self.is_initializing():
         # As in PyTorch, the running variance alone is unbiased.
@@ -59,24 +64,30 @@ class BatchNorm(nn.Module):
         for kept, new in ((mean, used[0]), (var, unbiased)):
           old = kept.value
           moved = self.momentum * old + (1 - self.momentum) * new
-          kept.value = jnp.where(count > 0, moved, old).astype(old.dtype)
+          moved = jnp.where(count > 0, moved, old)
+          kept.value = moved.astype(jnp.result_type(old))
     dtype = jnp.result_type(x) if self.dtype is None else self.dtype
     factor = scale / jnp.sqrt(used[1] + self.epsilon)
     return ((x - used[0]) * factor + bias).astype(dtype)
 
 
 def _moments(
-  x: jax.Array, mask: jax.Array | None
+  x: jax.Array, mask: jax.Array
 ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-  """Mean and biased variance of real examples, and how many values each has."""
+  """Mean and biased variance of real examples, and how many values each has.
+
+  Args:
+    x: [num_examples, ..., features], zeros where the mask is False.
+    mask: [num_examples, 1, ...] bool.
+
+  Returns:
+    (mean, variance) [features], count []. Jit: yes.
+  """
   x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   axes = tuple(range(x.ndim - 1))
-  if mask is None:
-    mask = jnp.ones(x.shape[0], bool)
-  mask = mask.reshape(-1, *[1] * (x.ndim - 1))
   per_example = x[0, ..., 0].size
   count = (jnp.sum(mask) * per_example).astype(x.dtype)
-  mean = jnp.sum(jnp.where(mask, x, 0), axis=axes) / jnp.maximum(count, 1)
+  mean = jnp.sum(x, axis=axes) / jnp.maximum(count, 1)
   centred = jnp.where(mask, x - mean, 0)
   variance = jnp.sum(centred * centred, axis=axes) / jnp.maximum(count, 1)
   return (mean, variance), count

@@ -55,13 +55,12 @@ class AffineParams(nn.Module):
   use_bias: bool = True
 
   @nn.compact
-  def __call__(self, fan_in: int, source: draws.Draws | None = None) -> Affine:
+  def __call__(self, fan_in: int, numbers: draws.Draws | None) -> Affine:
     """Declares the parameters.
 
     Args:
       fan_in: input width.
-      source: of random numbers, when initialising; without one the initial
-        parameters are zeros.
+      numbers: to draw from when initialising, else None.
 
     Returns:
       kernel [fan_in, features] and bias [features] or None. Jit: yes.
@@ -70,10 +69,10 @@ class AffineParams(nn.Module):
     deviation *= (2.0 / (fan_in + self.features)) ** 0.5
 
     def draw_kernel(_: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-      return deviation * source.normal(shape) if source else jnp.zeros(shape)
+      return deviation * numbers.normal(shape) if numbers else jnp.zeros(shape)
 
     def draw_bias(_: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-      return 1e-4 * source.uniform(shape) if source else jnp.zeros(shape)
+      return 1e-4 * numbers.uniform(shape) if numbers else jnp.zeros(shape)
 
     kernel = self.param('kernel', draw_kernel, (fan_in, self.features))
     if not self.use_bias:
@@ -96,13 +95,13 @@ class SetLayerParams(nn.Module):
 
   @nn.compact
   def __call__(
-    self, fan_in: int, source: draws.Draws | None = None
+    self, fan_in: int, numbers: draws.Draws | None
   ) -> tuple[Affine, ...]:
     """Declares the parameters.
 
     Args:
       fan_in: input width.
-      source: of random numbers, when initialising.
+      numbers: to draw from when initialising, else None.
 
     Returns:
       query, key, value and output maps, or (each, pooled). Jit: yes.
@@ -118,7 +117,7 @@ class SetLayerParams(nn.Module):
     }[self.kind]
     return tuple(
       AffineParams(self.features, self.init_scale, name != 'pooled', name=name)(
-        width
+        width, numbers
       )
       for name, width in widths.items()
     )

@@ -76,15 +76,15 @@ class WeightSpaceLayer(nn.Module):
     received: _Received = {
       weight_map.target: {part: [] for part in _PARTS} for weight_map in maps
     }
-    source = None
+    numbers = None
     if self.is_initializing():
-      source = draws.Draws(self.make_rng('params'))
+      numbers = draws.Draws(self.make_rng('params'))
     for kind, add in (
       ('set', self._add_sets),
       ('vector', self._add_vectors),
       ('matrix', self._add_matrices),
     ):
-      add([m for m in maps if m.kind == kind], views, received, source)
+      add([m for m in maps if m.kind == kind], views, received, numbers)
     divisor = 2 * len(weights)
     results = {
       target: _add_up(parts, views.shape(target)) / divisor
@@ -122,14 +122,14 @@ class WeightSpaceLayer(nn.Module):
     maps: list[weight_maps.WeightMap],
     views: weight_views.Views,
     received: _Received,
-    source: draws.Draws | None,
+    numbers: draws.Draws | None,
   ) -> None:
     groups: dict[Any, list[Any]] = {}
     for m in maps:
       x = views.over(m.source, m.over)
       params = set_layers.SetLayerParams(
         self.set_layer, self._width(m, views), self.init_scale, name=m.name
-      )(x.shape[-1], source)
+      )(x.shape[-1], numbers)
       shape = (*x.shape, self._width(m, views))
       groups.setdefault(shape, []).append((m, x, params))
     for group in groups.values():
@@ -150,14 +150,14 @@ class WeightSpaceLayer(nn.Module):
     maps: list[weight_maps.WeightMap],
     views: weight_views.Views,
     received: _Received,
-    source: draws.Draws | None,
+    numbers: draws.Draws | None,
   ) -> None:
     groups: dict[Any, list[Any]] = {}
     for m in maps:
       x = views.vector(m.source)
       params = set_layers.AffineParams(
         self._width(m, views), self.init_scale, name=m.name
-      )(x.shape[-1], source)
+      )(x.shape[-1], numbers)
       groups.setdefault((m.target, m.ends), []).append((x, *params))
     for (target, ends), group in groups.items():
       inputs, kernels, shifts = zip(*group, strict=True)
@@ -178,7 +178,7 @@ class WeightSpaceLayer(nn.Module):
     maps: list[weight_maps.WeightMap],
     views: weight_views.Views,
     received: _Received,
-    source: draws.Draws | None,
+    numbers: draws.Draws | None,
   ) -> None:
     for m in maps:
       layer = m.source.layer
@@ -193,7 +193,7 @@ class WeightSpaceLayer(nn.Module):
       for (name, x), part in zip(inputs.items(), parts, strict=True):
         kernel, bias = set_layers.AffineParams(
           self.features, self.init_scale, name=f'{m.name}_{name}'
-        )(x.shape[-1], source)
+        )(x.shape[-1], numbers)
         x, kernel, bias = nn.dtypes.promote_dtype(
           x, kernel, bias, dtype=self.dtype
         )

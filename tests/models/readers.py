@@ -5,6 +5,7 @@ Drawing them needs no compilation, and no bias or scale is left at a value that
 hides a mistake.
 """
 
+import dataclasses
 from typing import Any
 
 from flax import linen as nn
@@ -28,11 +29,32 @@ TINY: dict[str, dict[str, Any]] = {
     'num_layers': 2,
   },
 }
+# Baselines have other options; editors return weights and no predictions.
+BASELINES: dict[str, dict[str, Any]] = {
+  'dws': {'hidden_size': 4, 'num_layers': 2, 'num_heads': 2},
+  'mlp': {'hidden_size': 6, 'num_layers': 1},
+  'statnn': {'hidden_size': 6},
+}
+EDITORS: dict[str, dict[str, Any]] = {
+  'dws_edit': {
+    'hidden_size': 4,
+    'num_layers': 2,
+    'num_heads': 2,
+    'out_scale': 0.5,
+  },
+  'mlp_edit': {'hidden_size': 6, 'num_layers': 1},
+}
 
 
 def create(name: str, spec: specs.NetworkSpec, **options: Any) -> nn.Module:
   """A tiny model of that name for networks of the spec."""
-  options = {'num_outputs': 3, 'fourier_size': 4, **TINY[name], **options}
+  known = {field.name for field in dataclasses.fields(models.MODELS[name])}
+  shared = {'num_outputs': 3, 'fourier_size': 4}
+  options = {
+    **{option: x for option, x in shared.items() if option in known},
+    **{**TINY, **BASELINES, **EDITORS}[name],
+    **options,
+  }
   return models.create(name, spec=spec, **options)
 
 
@@ -60,7 +82,7 @@ def draw_variables(
   seed: int = 0,
   dtype: Any = np.float32,
 ) -> dict[str, Any]:
-  """Random params, and constants that are positive."""
+  """Random params; constants and running statistics that are positive."""
 
   def init(key: jax.Array, weights: Any) -> Any:
     graph = graphs.encode(graphs.topology(spec), weights)
@@ -71,8 +93,9 @@ def draw_variables(
   rng = np.random.default_rng(seed)
 
   def draw(path: str, shape: tuple[int, ...]) -> np.ndarray:
-    if path.startswith('constants') or path.endswith('scale'):
-      return rng.uniform(0.5, 1.5, shape).astype(dtype)
+    kept = ('constants', 'batch_stats')
+    if path.startswith(kept) or path.endswith('scale') or not shape:
+      return np.asarray(rng.uniform(0.5, 1.5, shape), dtype)
     fan_in = shape[0] if len(shape) > 1 else 4
     return (1.5 * fan_in**-0.5 * rng.normal(size=shape)).astype(dtype)
 

@@ -50,7 +50,7 @@ def test_defaults_are_the_papers():
 def test_an_unknown_model_lists_the_known_ones():
   with pytest.raises(
     ValueError,
-    match=r"unknown model 'gnn'; expected one of \['ng_gnn', 'ng_t'\]",
+    match=r"unknown model 'gnn'; expected one of \['dws', .*'ng_gnn', 'ng_t'",
   ):
     models.create('gnn')
 
