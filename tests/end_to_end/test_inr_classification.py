@@ -57,7 +57,17 @@ def check_demo(shared, tmp_path):
   assert (tmp_path / 'runs/demo/pictures/inr_renderings.png').exists()
 
 
-@pytest.mark.parametrize('model', ['gnn', 'transformer'])
+@pytest.mark.parametrize(
+  'model',
+  [
+    'gnn',
+    'transformer',
+    *(
+      pytest.param(name, marks=pytest.mark.slow)
+      for name in ('dws', 'mlp', 'statnn')
+    ),
+  ],
+)
 def test_train_evaluate_predict(model, shared, tmp_path):
   def run(mode):
     done = call(
