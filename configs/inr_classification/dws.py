@@ -11,8 +11,10 @@ paper, mnist: 55,000 MNIST INRs and the recipe of Navon et al. (2023): rate
   They normalise each entry by its own mean and deviation over the set; here
   each layer has one of either, as for all models. Not run here.
 fashion_mnist: the same on Fashion-MNIST. Not run here.
-digits: five INRs of each 8x8 digit, a smaller model, 600 steps. DIGITS
-smoke: a few digits and steps, to show that everything runs. Under a minute.
+digits: five INRs of each 8x8 digit, other widths, 600 steps. Eight minutes
+  on two shared CPU cores (2026-11-24, jax 0.10.1), compilation included and
+  the INRs not; 30.4 % test accuracy, one seed.
+smoke: a few digits and steps, to show that everything runs. Under two minutes.
 
 'small' takes 4,000 training INRs and 40 epochs. MNIST and Fashion-MNIST need
 --config.data.image_dir, a folder with the publisher's four files; making all

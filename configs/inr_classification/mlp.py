@@ -9,7 +9,10 @@ A variant is a base, then perhaps 'small': 'mnist+small'.
 paper, mnist: 55,000 MNIST INRs, 200 epochs of 430 steps, hidden layers of 32
   with batch norm, inputs normalised per layer. Not run here.
 fashion_mnist: the same on Fashion-MNIST. Not run here.
-digits: five INRs of each 8x8 digit, a smaller model, 2,000 steps. DIGITS
+digits: five INRs of each 8x8 digit, other widths, 2,000 steps. A
+  minute on two shared CPU cores (2026-11-24, jax 0.10.1), the INRs not
+  included; 11.3 % test accuracy, one seed: it learns the training
+  networks by heart and nothing else.
 smoke: a few digits and steps, to show that everything runs. Under a minute.
 
 'small' takes 4,000 training INRs and 40 epochs. MNIST and Fashion-MNIST need

@@ -10,7 +10,9 @@ paper, mnist: 55,000 MNIST INRs, 200 epochs of 430 steps, 42 features of
   weights that are normalised per layer, hidden layers of 1,000. The paper has
   no StatNN on INRs; the settings are ours. Not run here.
 fashion_mnist: the same on Fashion-MNIST. Not run here.
-digits: five INRs of each 8x8 digit, a smaller model, 2,000 steps. DIGITS
+digits: five INRs of each 8x8 digit, other widths, 2,000 steps. Three
+  minutes on two shared CPU cores (2026-11-24, jax 0.10.1), the INRs included;
+  23.3 % test accuracy, one seed.
 smoke: a few digits and steps, to show that everything runs. Under a minute.
 
 'small' takes 4,000 training INRs and 40 epochs. MNIST and Fashion-MNIST need

@@ -28,7 +28,13 @@ def _graph(spec, num=2, **options):
   return graphs.encode(graphs.topology(spec), weights)
 
 
-@pytest.mark.parametrize('name', _PREDICTORS)
+@pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param(name, marks=pytest.mark.slow) if name == 'dws' else name
+    for name in _PREDICTORS
+  ],
+)
 def test_as_an_nnx_module_without_jit(name):
   # Initialises without jit, and predicts what the jitted Flax module does.
   spec = _SIREN.spec

@@ -160,10 +160,10 @@ def train(num_devices, microbatch_size):
 assert jax.local_device_count() == 4
 one, four = train(1, 2), train(4, 2)
 for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
-  np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
 whole = train(1, 0)[1]
 differences = jax.tree.map(lambda a, b: np.max(np.abs(a - b)), whole, four[1])
-assert max(jax.tree.leaves(differences)) > 2e-5
+assert max(jax.tree.leaves(differences)) > 1e-4
 print('equal')
 """
 

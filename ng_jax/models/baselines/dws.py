@@ -122,13 +122,13 @@ class WeightSpaceNetwork(nn.Module):
   statistics: Any = None
   dtype: Any = None
 
-  def read(self, graph: jraph.GraphsTuple) -> chains.Chain:
+  def _read(self, graph: jraph.GraphsTuple) -> chains.Chain:
     """The chains of a batch, normalised. Jit: yes."""
     return chains.ChainReader(
       'DWSNets', self.statistics, _MIN_LAYERS, self.dtype, name='reader'
     )(graph)
 
-  def backbone(self, features: int) -> WeightSpaceBackbone:
+  def _make_backbone(self, features: int) -> WeightSpaceBackbone:
     """The equivariant layers, the last with so many features."""
     return WeightSpaceBackbone(
       features,
@@ -175,8 +175,8 @@ class WeightSpaceClassifier(WeightSpaceNetwork):
       ValueError: another layout, no chain, fewer than three layers, bad
         options.
     """
-    chain = self.backbone(self.hidden_size)(
-      self.read(graph), chains.mask_of(graph), train=train
+    chain = self._make_backbone(self.hidden_size)(
+      self._read(graph), chains.mask_of(graph), train=train
     )
     dropout = nn.Dropout(self.dropout, deterministic=not train)
     chain = jax.tree.map(lambda x: dropout(nn.relu(x)), chain)
@@ -224,10 +224,10 @@ class WeightSpaceEditor(WeightSpaceNetwork):
       ValueError: another layout, no chain, fewer than three layers, bad
         options.
     """
-    chain = self.read(graph)
+    chain = self._read(graph)
     features = chain.weights[0].shape[-1]
     mask = chains.mask_of(graph)
-    result = self.backbone(features)(chain, mask, train=train)
+    result = self._make_backbone(features)(chain, mask, train=train)
     if self.add_skip:
       skip = linear.Linear(features, dtype=self.dtype, name='skip')
       result = jax.tree.map(lambda y, x: y + skip(x), result, chain)
