@@ -84,10 +84,10 @@ def graphs_per_second(
     return model.init({'params': key}, encode(one))
 
   def loss(
-    params: Any, constants: Any, examples: Any, mask: jax.Array, keys: Any
-  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    variables: Any, examples: Any, mask: jax.Array, keys: Any
+  ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
     logits = model.apply(
-      {'params': params, 'constants': constants},
+      variables,
       encode(examples),
       train=True,
       rngs={'dropout': keys.microbatch},
@@ -96,12 +96,11 @@ def graphs_per_second(
     losses = optax.losses.softmax_cross_entropy_with_integer_labels(
       logits, labels
     )
-    return jnp.sum(losses), {'count': jnp.sum(mask)}
+    return jnp.sum(losses), ({'count': jnp.sum(mask)}, {})
 
   def metric(
-    params: Any, constants: Any, examples: Any, mask: jax.Array
+    variables: Any, examples: Any, mask: jax.Array
   ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    variables = {'params': params, 'constants': constants}
     logits = model.apply(variables, encode(examples))
     return {'count': jnp.sum(mask)}, {'logits': logits}
 

@@ -198,19 +198,27 @@ class CheckpointStore:
 
 def _to_tree(state: state_lib.TrainState) -> dict[str, Any]:
   """Nested dicts of plain arrays, as they lie in a checkpoint."""
-  return {
+  tree = {
     'step': state.step,
     'params': state.params,
     'constants': state.constants,
     'opt_state': state.opt_state,
     'key': jax.random.key_data(state.key),
   }
+  # Left out when empty: checkpoints of models without keep their form.
+  if state.batch_stats:
+    tree['batch_stats'] = state.batch_stats
+  return tree
 
 
 def _from_host(tree: dict[str, Any]) -> state_lib.TrainState:
   tree = jax.tree.map(jax.numpy.asarray, tree)
   return state_lib.TrainState(
-    **{**tree, 'key': jax.random.wrap_key_data(tree['key'])}
+    **{
+      'batch_stats': {},
+      **tree,
+      'key': jax.random.wrap_key_data(tree['key']),
+    }
   )
 
 

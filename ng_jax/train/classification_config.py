@@ -43,7 +43,8 @@ def default_config(model: str = 'ng_gnn') -> ml_collections.ConfigDict:
       batch_size: examples of an optimizer step, over all devices.
       microbatch_size: examples worked on at once on one device; 0 for all. On
         a CPU 8 is twice as fast as 32, because temporaries stay in the cache.
-        With the model's norm_mode='batch' it is the batch of the statistics.
+        With the model's norm_mode='batch', and for the batch norms of 'dws'
+        and 'mlp', it is the batch of the statistics.
       num_epochs; num_steps: length of the run; num_steps unless it is 0.
       eval_every, log_every: in optimizer steps.
       dtype: computation dtype of the model, 'float32' or 'bfloat16'.

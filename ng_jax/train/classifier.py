@@ -18,6 +18,7 @@ import numpy as np
 from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
+from ng_jax.models.baselines import chains
 from ng_jax.train import metrics
 from ng_jax.train import steps
 
@@ -89,7 +90,7 @@ def create_model(
     ValueError: unknown model or option.
   """
   topology = graphs.topology(network.spec)
-  known = {f.name for f in dataclasses.fields(models.MODELS[name])}
+  known = _fields(name)
   from_data = {
     'network': network,
     'statistics': statistics,
@@ -138,23 +139,26 @@ def make_loss_function(
   """
 
   def loss_function(
-    params: Any,
-    constants: Any,
+    variables: Any,
     examples: Any,
     mask: jax.Array,
     keys: steps.Keys,
-  ) -> tuple[jax.Array, steps.Sums]:
+  ) -> tuple[jax.Array, tuple[steps.Sums, Any]]:
     weights = examples['weights']
     if augment is not None:
       weights = jax.vmap(augment)(keys.examples, weights)
-    logits: Any = model.apply(
-      {'params': params, 'constants': constants},
-      graphs.encode(topology, weights),
+    graph = graphs.encode(topology, weights)
+    # Padding does not enter the statistics of batch norms.
+    graph = graph._replace(globals={**graph.globals, chains.MASK: mask})
+    logits, moved = model.apply(
+      variables,
+      graph,
       train=True,
       rngs={'dropout': keys.microbatch},
+      mutable=['batch_stats'],
     )
     sums = metrics.classification_sums(logits, examples['label'], mask)
-    return sums['loss'], sums
+    return sums['loss'], (sums, moved.get('batch_stats', {}))
 
   return loss_function
 
@@ -162,7 +166,7 @@ def make_loss_function(
 def make_metric_function(
   model: nn.Module, topology: graphs.Topology
 ) -> steps.MetricFunction:
-  """Makes the evaluation: no augmentation, no dropout.
+  """Makes the evaluation: no augmentation, no dropout, running statistics.
 
   Args:
     model: from `create_model`.
@@ -174,10 +178,10 @@ def make_metric_function(
   """
 
   def metric_function(
-    params: Any, constants: Any, examples: Any, mask: jax.Array
+    variables: Any, examples: Any, mask: jax.Array
   ) -> tuple[steps.Sums, dict[str, jax.Array]]:
     logits: Any = model.apply(
-      {'params': params, 'constants': constants},
+      variables,
       graphs.encode(topology, examples['weights']),
       train=False,
     )

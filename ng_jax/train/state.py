@@ -19,6 +19,8 @@ class TrainState:
     params: what is learned.
     constants: what a model holds but never learns (Fourier matrices,
       statistics): neither decayed nor counted.
+    batch_stats: running statistics of batch norms, moved by every step; empty
+      for a model without.
     opt_state: state of the optimizer.
     key: [] typed PRNG key of the run. It never changes; a step folds in its
       number, so a resumed run draws what an uninterrupted one draws.
@@ -27,8 +29,18 @@ class TrainState:
   step: jax.Array
   params: Any
   constants: Any
+  batch_stats: Any
   opt_state: optax.OptState
   key: jax.Array
+
+  @property
+  def variables(self) -> dict[str, Any]:
+    """What `model.apply` takes: all collections by name."""
+    return {
+      'params': self.params,
+      'constants': self.constants,
+      'batch_stats': self.batch_stats,
+    }
 
 
 def create(
@@ -40,7 +52,8 @@ def create(
   """Makes the state before the first step.
 
   Args:
-    variables: what `model.init` returns: 'params' and perhaps 'constants'.
+    variables: what `model.init` returns: 'params' and perhaps 'constants' and
+      'batch_stats'.
     optimizer: its `init` is called on the params.
     key: typed PRNG key of the run.
 
@@ -54,6 +67,7 @@ def create(
     step=jnp.zeros([], jnp.int32),
     params=variables['params'],
     constants=variables.get('constants', {}),
+    batch_stats=variables.get('batch_stats', {}),
     opt_state=optimizer.init(variables['params']),
     key=key,
   )

@@ -12,6 +12,14 @@ Randomness. The key of the run is folded with the step and then
 * with 1 and the number of the microbatch in the whole batch, for what a model
   draws for all its graphs at once (dropout): the same for any number of
   devices as long as the size of the microbatches is the same.
+
+Batch norm. A microbatch is normalised by the statistics of its own real
+examples, as in PyTorch with accumulated gradients or several devices. All
+microbatches of a step start from the same running statistics; the step ends
+with the mean of what each makes of them, weighted by its number of real
+examples. So they move once per step, whatever the number of microbatches, and
+the result is the same for any number of devices as long as the size of the
+microbatches is the same; it does depend on that size.
 """
 
 from collections.abc import Callable
@@ -38,16 +46,16 @@ class Keys(NamedTuple):
 
 
 Sums = dict[str, jax.Array]
-# (params, constants, examples, mask [num_examples] bool, keys) ->
-# (sum of the losses of real examples [], sums over real examples, which hold
-# at least 'count' []).
+# (variables, examples, mask [num_examples] bool, keys) -> (sum of the losses of
+# real examples [], (sums over real examples, which hold at least 'count' [],
+# and the moved batch_stats, {} for a model without)).
 LossFunction = Callable[
-  [Any, Any, Any, jax.Array, Keys], tuple[jax.Array, Sums]
+  [Any, Any, jax.Array, Keys], tuple[jax.Array, tuple[Sums, Any]]
 ]
-# (params, constants, examples, mask) -> (sums over real examples, results per
-# example [num_examples, ...]).
+# (variables, examples, mask) -> (sums over real examples, results per example
+# [num_examples, ...]).
 MetricFunction = Callable[
-  [Any, Any, Any, jax.Array], tuple[Sums, dict[str, jax.Array]]
+  [Any, Any, jax.Array], tuple[Sums, dict[str, jax.Array]]
 ]
 
 
@@ -86,7 +94,8 @@ def train_step(
     optimizer: gets the gradient of the mean loss.
     microbatch_size: examples worked on at once, a divisor of num_examples; 0
       for all. Gradients are added over the microbatches, so this bounds
-      memory (and keeps temporaries in cache) without changing the result.
+      memory (and keeps temporaries in cache) without changing the result,
+      unless the model has batch norms.
     axis_name: device axis, None for a single device.
 
   Returns:
@@ -101,12 +110,19 @@ def train_step(
     first = jax.lax.axis_index(axis_name) * num_microbatches
   key = jax.random.fold_in(state.key, state.step)
 
-  def gradient(number: jax.Array, rows: jax.Array) -> tuple[Any, Sums]:
+  def gradient(number: jax.Array, rows: jax.Array) -> tuple[Any, Sums, Any]:
     examples, mask = gather(data, rows)
-    (_, sums), grads = jax.value_and_grad(loss_function, has_aux=True)(
-      state.params, state.constants, examples, mask, _keys(key, number, size)
+    keys = _keys(key, number, size)
+
+    def loss(params: Any) -> tuple[jax.Array, tuple[Sums, Any]]:
+      variables = {**state.variables, 'params': params}
+      return loss_function(variables, examples, mask, keys)
+
+    (_, (sums, moved)), grads = jax.value_and_grad(loss, has_aux=True)(
+      state.params
     )
-    return grads, sums
+    weighted = jax.tree.map(lambda leaf: sums['count'] * leaf, moved)
+    return grads, sums, weighted
 
   if num_microbatches == 1:
     totals = gradient(first, microbatches[0])
@@ -115,14 +131,19 @@ def train_step(
     totals = _add_up(gradient, numbers, microbatches)
   if axis_name is not None:
     totals = jax.lax.psum(totals, axis_name)
-  grads, sums = totals
-  count = jnp.maximum(sums['count'], 1)
-  grads = jax.tree.map(lambda leaf: leaf / count.astype(leaf.dtype), grads)
+  grads, sums, moved = totals
+  grads, moved = _divide((grads, moved), sums['count'])
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   state = dataclasses.replace(
     state,
     step=state.step + 1,
     params=optax.apply_updates(state.params, updates),
+    # A batch of nothing but padding has no statistics.
+    batch_stats=jax.tree.map(
+      lambda new, old: jnp.where(sums['count'] > 0, new, old),
+      moved,
+      state.batch_stats,
+    ),
     opt_state=opt_state,
   )
   return state, {**sums, 'gradient_norm': optax.tree.norm(grads)}
@@ -156,7 +177,7 @@ def eval_step(
 
   def measure(rows: jax.Array) -> tuple[Sums, dict[str, jax.Array]]:
     examples, mask = gather(data, rows)
-    return metric_function(state.params, state.constants, examples, mask)
+    return metric_function(state.variables, examples, mask)
 
   if microbatches.shape[0] == 1:
     sums, results = measure(microbatches[0])
@@ -182,12 +203,18 @@ def _keys(key: jax.Array, number: jax.Array, size: int) -> Keys:
   return Keys(examples, microbatch)
 
 
+def _divide(totals: Any, count: jax.Array) -> Any:
+  """Means over real examples; zeros where there are none."""
+  count = jnp.maximum(count, 1)
+  return jax.tree.map(lambda leaf: leaf / count.astype(leaf.dtype), totals)
+
+
 def _add_up(
-  gradient: Callable[[jax.Array, jax.Array], tuple[Any, Sums]],
+  gradient: Callable[[jax.Array, jax.Array], tuple[Any, Sums, Any]],
   numbers: jax.Array,
   microbatches: jax.Array,
-) -> tuple[Any, Sums]:
-  """Adds gradients and sums over the microbatches, one after the other."""
+) -> tuple[Any, Sums, Any]:
+  """Adds what the microbatches give, one after the other."""
   shapes = jax.eval_shape(gradient, numbers[0], microbatches[0])
   zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 

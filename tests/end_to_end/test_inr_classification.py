@@ -59,7 +59,15 @@ def check_demo(shared, tmp_path):
 
 @pytest.mark.parametrize(
   'model',
-  ['gnn', 'transformer', pytest.param('nfn', marks=pytest.mark.slow)],
+  [
+    'gnn',
+    'transformer',
+    'probing',
+    *(
+      pytest.param(name, marks=pytest.mark.slow)
+      for name in ('dws', 'mlp', 'nfn', 'statnn')
+    ),
+  ],
 )
 def test_train_evaluate_predict(model, shared, tmp_path):
   def run(mode):

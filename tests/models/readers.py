@@ -16,6 +16,11 @@ from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
 
+# Models that see a graph: of any spec, in any layout, with probes.
+GRAPH_MODELS = ('ng_gnn', 'ng_t')
+# Models that give a vector per network.
+PREDICTORS = (*GRAPH_MODELS, 'dws', 'mlp', 'nfn', 'probing', 'statnn')
+# Options that make a model small; the editors share those of the predictors.
 TINY: dict[str, dict[str, Any]] = {
   'ng_gnn': {'hidden_size': 6, 'num_layers': 2},
   'ng_t': {
@@ -28,26 +33,26 @@ TINY: dict[str, dict[str, Any]] = {
     'readout_size': 7,
     'num_layers': 2,
   },
+  'dws': {'hidden_size': 4, 'num_layers': 2, 'num_heads': 2},
+  'dws_edit': {'out_scale': 0.5},
+  'mlp': {'hidden_size': 6, 'num_layers': 1},
   'nfn': {'channels': (4, 3), 'readout_sizes': (6,), 'io_bands': 2},
-  'nfn_edit': {'channels': (4, 3), 'io_bands': 2},
-}
-# Models that read something else than graphs; they need the option network.
-PROBING: dict[str, dict[str, Any]] = {
   'probing': {'hidden_size': 8, 'num_layers': 2, 'num_probes': 3},
+  'statnn': {'hidden_size': 6},
 }
-# Models that see a graph: of any spec, in any layout, with probes.
-GRAPH_MODELS = ('ng_gnn', 'ng_t')
-# Models that give a vector per network.
-PREDICTORS = (*GRAPH_MODELS, 'nfn')
 
 
 def create(name: str, spec: specs.NetworkSpec, **options: Any) -> nn.Module:
   """A tiny model of that name for networks of the spec."""
   known = {field.name for field in dataclasses.fields(models.MODELS[name])}
-  small = {'num_outputs': 3, 'fourier_size': 4}
-  small = {key: value for key, value in small.items() if key in known}
-  options = {**small, **{**TINY, **PROBING}[name], **options}
-  return models.create(name, spec=spec, **options)
+  small = {
+    'num_outputs': 3,
+    'fourier_size': 4,
+    **TINY.get(name.removesuffix('_edit'), {}),
+    **TINY.get(name, {}),
+  }
+  small = {option: x for option, x in small.items() if option in known}
+  return models.create(name, spec=spec, **{**small, **options})
 
 
 def draw_weights(
@@ -75,7 +80,8 @@ def draw_variables(
   dtype: Any = np.float32,
   topology: graphs.Topology | None = None,
 ) -> dict[str, Any]:
-  """Random params, and constants that are positive."""
+  """Random params; constants and running statistics that are positive."""
+
   topology = topology or graphs.topology(spec)
 
   def init(key: jax.Array, weights: Any) -> Any:
@@ -87,8 +93,9 @@ def draw_variables(
   rng = np.random.default_rng(seed)
 
   def draw(path: str, shape: tuple[int, ...]) -> np.ndarray:
-    if path.startswith('constants') or path.endswith('scale'):
-      return rng.uniform(0.5, 1.5, shape).astype(dtype)
+    kept = ('constants', 'batch_stats')
+    if path.startswith(kept) or path.endswith('scale') or not shape:
+      return np.asarray(rng.uniform(0.5, 1.5, shape), dtype)
     fan_in = shape[0] if len(shape) > 1 else 4
     return (1.5 * fan_in**-0.5 * rng.normal(size=shape)).astype(dtype)
 

@@ -29,7 +29,7 @@ _POOLED = networks.Cnn(
 _FLAT = networks.Cnn(
   (2, 3, 4), (3, 3), num_classes=3, reduction='flatten', map_size=(1, 2)
 )
-_NAMES = sorted(readers.TINY)
+_NAMES = sorted(readers.GRAPH_MODELS)
 _OPTIONS = {
   'plain': (_POOLED, {}, {}),
   'activations': (_POOLED, {}, {'activation_embedding': True}),

@@ -143,7 +143,7 @@ def test_refused_options(name, options, message):
     _init(name, **options)
 
 
-@pytest.mark.parametrize('name', sorted(readers.TINY))
+@pytest.mark.parametrize('name', sorted(readers.GRAPH_MODELS))
 def test_a_graph_without_fields(name):
   weights = readers.draw_weights(_SPEC, num=2)
   flat = graphs.flatten(graphs.encode(graphs.topology(_SPEC), weights))

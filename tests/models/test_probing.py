@@ -23,7 +23,7 @@ def _create(name, family, **options):
   """A tiny model that probes; `max_nodes` for concatenated batches."""
   if name == 'ng_t':
     options = {'max_nodes': 24, **options}
-  if name in readers.TINY:
+  if name in readers.GRAPH_MODELS:
     options = {'num_layers': 1, **options}
   return readers.create(
     name, family.spec, **{'network': family, 'num_probes': _NUM, **options}

@@ -35,20 +35,22 @@ def make_state(size=5, learning_rate=0.1):
 
 
 def make_loss(*, noise=0.0, dropout=0.0):
-  def loss_function(params, constants, examples, mask, keys):
-    x = examples['x'] * constants['scale']
+  def loss_function(variables, examples, mask, keys):
+    params = variables['params']
+    x = examples['x'] * variables['constants']['scale']
     draws = jax.vmap(lambda k: jax.random.normal(k, x.shape[1:]))(keys.examples)
     x = x + noise * draws.astype(x.dtype)
     kept = jax.random.bernoulli(keys.microbatch, 1.0 - dropout, x.shape)
     logits = (x * kept) @ params['kernel'] + params['bias']
     sums = metrics.classification_sums(logits, examples['y'], mask)
-    return sums['loss'], sums
+    return sums['loss'], (sums, {})
 
   return loss_function
 
 
-def metric_function(params, constants, examples, mask):
-  x = examples['x'] * constants['scale']
+def metric_function(variables, examples, mask):
+  params = variables['params']
+  x = examples['x'] * variables['constants']['scale']
   logits = x @ params['kernel'] + params['bias']
   results = {
     'prediction': jnp.argmax(logits, axis=-1),

@@ -89,6 +89,32 @@ def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
   check_workdir(config, whole, expected)
 
 
+def test_a_resumed_run_with_batch_norm_equals_an_uninterrupted_one(
+  data_dir, tmp_path
+):
+  config = classification_variants.make_config('mlp', 'smoke')
+  config.data.data_dir = data_dir
+  whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+  expected = classification.run(config, whole)
+  config.num_steps = 3
+  classification.run(config, parts)
+  config.num_steps = 6
+  found = classification.run(config, parts)
+  for name in set(expected) - {'steps_per_second'}:
+    assert found[name] == expected[name], name
+  like = jax.eval_shape(experiment.prepare(config).init)
+  states = []
+  for workdir in (whole, parts):
+    with checkpoints.CheckpointStore(workdir / 'checkpoints') as store:
+      states.append(store.restore(like, step=6))
+  a, b = (jax.tree.leaves((s.params, s.batch_stats)) for s in states)
+  for x, y in zip(a, b, strict=True):
+    np.testing.assert_array_equal(x, y)
+  initial = jax.tree.leaves(experiment.prepare(config).init().batch_stats)
+  moved = jax.tree.leaves(states[0].batch_stats)
+  assert all(np.any(x != y) for x, y in zip(initial, moved, strict=True))
+
+
 def check_workdir(config, workdir, metrics):
   """What a finished run leaves; running it again changes nothing."""
   last = logging_lib.read_metrics(workdir / 'metrics.jsonl')[-1]
@@ -212,6 +238,15 @@ def test_variants_and_modifiers():
       make('ng_gnn', variant)
   with pytest.raises(ValueError, match="unknown model 'ng_gn'"):
     make('ng_gn', 'paper')
+  for name in ('dws', 'mlp', 'statnn'):
+    for base in ('paper', 'mnist', 'fashion_mnist', 'digits', 'smoke'):
+      classification_config.check(make(name, base + '+small'))
+    with pytest.raises(ValueError, match="'probes_16' is not for the model"):
+      make(name, 'paper+probes_16')
+    with pytest.raises(ValueError, match="has no option 'position_embedding'"):
+      make(name, 'paper+no_positions')
+  assert make('dws', 'fashion_mnist').optimizer.learning_rate == 5e-3
+  assert make('dws', 'paper').batch_size == 512
 
 
 def test_the_recipe_of_probing():

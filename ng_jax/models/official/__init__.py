@@ -16,9 +16,11 @@ import numpy as np
 
 from ng_jax import specs
 from ng_jax.models.official import cnn
+from ng_jax.models.official import dws
 from ng_jax.models.official import editing
 from ng_jax.models.official import neural_graph
 from ng_jax.models.official import nfn
+from ng_jax.models.official import statnn
 
 # Official class -> (config -> name of our model and its options).
 _OPTIONS: dict[
@@ -39,6 +41,10 @@ _OPTIONS: dict[
   'nn.dynamic_relational_transformer.DynamicRelationalTransformer': (
     cnn.predictor_options
   ),
+  'nn.dws.models.DWSModelForClassification': dws.model_options,
+  'nn.dws.models.DWSModel': dws.model_options,
+  'nn.original_nfn.models.StatNet': statnn.model_options,
+  'nn.dynamic_stat_net.DynamicStatNet': statnn.model_options,
 }
 # (official name, array, whole state) -> (our path or None, array).
 Translate = Callable[
@@ -52,6 +58,9 @@ _STATES: dict[str, tuple[Translate, str]] = {
   'ng_t_edit': (editing.translate, editing.IGNORED),
   'ng_gnn': (cnn.translate, cnn.IGNORED),
   'ng_t': (cnn.translate, cnn.IGNORED),
+  'dws': (dws.translate, dws.IGNORED),
+  'dws_edit': (dws.translate, dws.IGNORED),
+  'statnn': (statnn.translate, statnn.IGNORED),
 }
 
 
@@ -91,7 +100,8 @@ def convert(
       official file does not hold (statistics) are taken from them.
 
   Returns:
-    {'params': ..., 'constants': ...} with the dtypes of `state`.
+    {'params': ..., 'constants': ...}, or what collections `expected` has, with
+    the dtypes of `state`.
 
   Raises:
     ValueError: a model without official counterpart; or lists every missing,

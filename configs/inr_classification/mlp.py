@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An MLP on flattened INRs: which image does a network draw?
+
+python experiments/inr_classification.py --workdir=runs/mlp \
+  --config=configs/inr_classification/mlp.py:digits
+
+A variant is a base, then perhaps 'small': 'mnist+small'.
+
+paper, mnist: 55,000 MNIST INRs, 200 epochs of 430 steps, hidden layers of 32
+  with batch norm, inputs normalised per layer. Not run here.
+fashion_mnist: the same on Fashion-MNIST. Not run here.
+digits: five INRs of each 8x8 digit, other widths, 2,000 steps. A
+  minute on two shared CPU cores (2026-11-24, jax 0.10.1), the INRs not
+  included; 11.3 % test accuracy, one seed: it learns the training
+  networks by heart and nothing else.
+smoke: a few digits and steps, to show that everything runs. Under a minute.
+
+'small' takes 4,000 training INRs and 40 epochs. MNIST and Fashion-MNIST need
+--config.data.image_dir, a folder with the publisher's four files; making all
+INRs takes hours on a CPU.
+"""
+
+import ml_collections
+
+from ng_jax.train import classification_variants
+
+
+def get_config(variant: str = 'paper') -> ml_collections.ConfigDict:
+  """Returns the config of a variant, such as 'digits' or 'paper+small'."""
+  return classification_variants.make_config('mlp', variant)
