@@ -19,9 +19,7 @@ def _on_cpu(
   on_cpu: Callable[..., Any], elsewhere: Callable[..., Any], *arguments: Any
 ) -> Any:
   """Chooses when lowering; both functions compute the same."""
-  return jax.lax.platform_dependent(
-    *arguments, cpu=on_cpu, default=elsewhere
-  )
+  return jax.lax.platform_dependent(*arguments, cpu=on_cpu, default=elsewhere)
 
 
 def linear(
