@@ -109,12 +109,10 @@ def inr_renderings(
   rows = _spread(part.labels, num_images)
   images = part.images[rows].astype(np.float32) / dataset.max_value
   weights = jax.tree.map(lambda leaf: leaf[rows], part.weights)
-  rendered = np.asarray(dataset.network.render(weights, images.shape[1:3]))
-  if dataset.network.variant == 'nfn':
-    rendered = (rendered + 1) / 2
+  rendered = dataset.network.render_pixels(weights, images.shape[1:3])
   return plots.renderings(
     images,
-    rendered,
+    np.asarray(rendered),
     titles=[
       f'{dataset.class_names[part.labels[row]]}, {part.psnr[row]:.0f} dB'
       for row in rows

@@ -14,9 +14,9 @@ from ng_jax.train import checkpoints
 from ng_jax.train import classification
 from ng_jax.train import classification_config
 from ng_jax.train import classification_variants
-from ng_jax.train import classifier
 from ng_jax.train import experiment
 from ng_jax.train import logging as logging_lib
+from ng_jax.train import reading
 
 MODELS = ('ng_gnn', 'ng_t')
 
@@ -78,7 +78,7 @@ def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
   classification.run(config, parts)
   config.num_steps = 6
   found = classification.run(config, parts)
-  like = jax.eval_shape(experiment.prepare(config).init)
+  like = jax.eval_shape(classification.prepare(config).init)
   for a, b in zip(arrays(whole, like), arrays(parts, like), strict=True):
     np.testing.assert_array_equal(a, b)
   for name in set(expected) - {'steps_per_second'}:
@@ -102,7 +102,7 @@ def test_a_resumed_run_with_batch_norm_equals_an_uninterrupted_one(
   found = classification.run(config, parts)
   for name in set(expected) - {'steps_per_second'}:
     assert found[name] == expected[name], name
-  like = jax.eval_shape(experiment.prepare(config).init)
+  like = jax.eval_shape(classification.prepare(config).init)
   states = []
   for workdir in (whole, parts):
     with checkpoints.CheckpointStore(workdir / 'checkpoints') as store:
@@ -110,7 +110,7 @@ def test_a_resumed_run_with_batch_norm_equals_an_uninterrupted_one(
   a, b = (jax.tree.leaves((s.params, s.batch_stats)) for s in states)
   for x, y in zip(a, b, strict=True):
     np.testing.assert_array_equal(x, y)
-  initial = jax.tree.leaves(experiment.prepare(config).init().batch_stats)
+  initial = jax.tree.leaves(classification.prepare(config).init().batch_stats)
   moved = jax.tree.leaves(states[0].batch_stats)
   assert all(np.any(x != y) for x, y in zip(initial, moved, strict=True))
 
@@ -199,7 +199,7 @@ def test_weights_that_are_not_finite_are_refused():
 
 def test_degree_constant_is_that_of_the_reference():
   topology = graphs.topology(networks.Siren((2, 32, 32, 1)).spec)
-  assert classifier.degree_constant(topology) == pytest.approx(
+  assert reading.degree_constant(topology) == pytest.approx(
     2.246871, abs=1e-6
   )
 
@@ -286,7 +286,7 @@ def test_probing_learns_and_its_rate_ends_at_zero(data_dir, tmp_path):
   config.optimizer.learning_rate = 1e-2
   config.model.num_probes, config.model.hidden_size = 32, 64
   assert experiment.num_steps(config, 24) == 120
-  prepared = experiment.prepare(config)
+  prepared = classification.prepare(config)
   assert float(prepared.learning_rate(119)) == pytest.approx(0, abs=1e-9)
   assert float(prepared.learning_rate(59)) == pytest.approx(5e-3, rel=1e-3)
   last = classification.run(config, tmp_path)
@@ -326,7 +326,7 @@ def test_a_model_that_is_no_classifier():
 
 def test_bfloat16_is_the_models_choice_only(config):
   config.dtype = 'bfloat16'
-  prepared = experiment.prepare(config)
+  prepared = classification.prepare(config)
   state = jax.eval_shape(prepared.init)
   sums, results = jax.eval_shape(
     prepared.eval_step, state, prepared.data, np.arange(8, dtype=np.int32)
