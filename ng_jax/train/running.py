@@ -50,9 +50,7 @@ class Task:
   check: Callable[[ml_collections.ConfigDict], None]
   prepare: Callable[[ml_collections.ConfigDict], experiment_lib.Experiment]
   average: Callable[[Mapping[str, Any]], Metrics]
-  validate: Callable[
-    [experiment_lib.Experiment, state_lib.TrainState], Metrics
-  ]
+  validate: Callable[[experiment_lib.Experiment, state_lib.TrainState], Metrics]
   test: Callable[
     [experiment_lib.Experiment, state_lib.TrainState], tuple[Metrics, Any]
   ]
