@@ -6,16 +6,16 @@ python experiments/inr_editing.py --workdir=runs/mlp_dilate \
 
 A variant is a base, then any modifiers, joined by '+': 'mnist+small'.
 
-paper, mnist: 55,000 MNIST INRs, 200 epochs of 430 steps, warm-up over 10,000,
-  three hidden layers of 1,000. Not run here; the paper has
-  a squared error x 100 of 5.35 +- 0.00.
+paper, mnist: 55,000 MNIST INRs, trained as NG-GNN is, three hidden layers of
+  1,000. Not run here; the paper has a squared error x 100 of 5.35 +- 0.00.
 fashion_mnist: the same on Fashion-MNIST. Not run here.
 digits: DIGITS
 smoke: a few digits and steps, to show that everything runs. Under a minute.
 
-Modifiers: 'out_of_domain' (evaluates on Fashion-MNIST too, needs
---config.out_of_domain.image_dir), 'original_recipe' (the NFN paper's training: Adam,
-batches of 32, 50,000 steps), 'small' (4,000 training INRs, 40 epochs). MNIST and Fashion-MNIST need
+Modifiers: 'out_of_domain' (also evaluates on Fashion-MNIST; needs
+--config.out_of_domain.image_dir), 'original_recipe' (the NFN paper's training:
+Adam, batches of 32, 50,000 steps), 'small' (4,000 training INRs, 40 epochs).
+MNIST and Fashion-MNIST need
 --config.data.image_dir, a folder with the publisher's four files; making all
 INRs takes hours on a CPU. --config.edit=contrast learns another edit, and
 --config.edit=package.module:function one of yours.
