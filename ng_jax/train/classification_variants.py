@@ -84,24 +84,14 @@ def _digits(config: ml_collections.ConfigDict) -> None:
   augmentation.noise, augmentation.dropout = 0.0, 0.0
   augmentation.scale = (0.9, 1.1)
   if config.model.name != 'probing':  # Which is trained as published.
-    _digits_schedule(config)
-
-
-def _digits_schedule(config: ml_collections.ConfigDict) -> None:
-  config.optimizer.learning_rate = 1.5e-3
-  config.schedule.name = 'exponential'
-  config.schedule.warmup_steps = 300
-  config.schedule.decay_steps = 1_000
-  config.schedule.decay_rate = 0.5
-  config.batch_size = 32
-  config.microbatch_size = 8
-  config.num_steps = 2_000
-  if config.model.name in _BATCH_NORM_MODELS:
-    config.microbatch_size = 0
-  if config.model.name in ('dws', 'ng_t'):  # A step does more.
-    config.num_steps = 600
-    config.schedule.decay_steps = 300
-    config.eval_every = 100
+    variants.digits_schedule(
+      config,
+      rate=1.5e-3,
+      warmup_steps=300,
+      num_steps=2_000,
+      batch_norm=config.model.name in _BATCH_NORM_MODELS,
+      slow=config.model.name in ('dws', 'ng_t'),
+    )
   if config.model.name == 'ng_t':
     config.microbatch_size = 2
 

@@ -48,20 +48,14 @@ def _digits(config: ml_collections.ConfigDict) -> None:
   """The 8x8 digits of scikit-learn: minutes on two cores."""
   variants.digits_data(config)
   config.model.update(_DIGITS_MODELS[config.model.name])
-  config.optimizer.learning_rate = 2e-3
-  config.schedule.name = 'exponential'
-  config.schedule.warmup_steps = 100
-  config.schedule.decay_steps = 500
-  config.schedule.decay_rate = 0.5
-  config.batch_size = 32
-  config.num_steps = 2_000
-  config.microbatch_size = 8
-  if config.model.name in _BATCH_NORM_MODELS:
-    config.microbatch_size = 0
-  if config.model.name in ('dws_edit', 'ng_t_edit'):  # A step does more.
-    config.num_steps = 600
-    config.schedule.decay_steps = 300
-    config.eval_every = 100
+  variants.digits_schedule(
+    config,
+    rate=2e-3,
+    warmup_steps=100,
+    num_steps=1_000,
+    batch_norm=config.model.name in _BATCH_NORM_MODELS,
+    slow=config.model.name in ('dws_edit', 'ng_t_edit'),
+  )
   if config.model.name == 'ng_t_edit':
     config.microbatch_size = 2
 

@@ -92,6 +92,39 @@ def digits_data(config: ml_collections.ConfigDict) -> None:
   config.log_every = 50
 
 
+def digits_schedule(
+  config: ml_collections.ConfigDict,
+  *,
+  rate: float,
+  warmup_steps: int,
+  num_steps: int,
+  batch_norm: bool,
+  slow: bool,
+) -> None:
+  """Minutes on two cores, with a rate that is halved now and then.
+
+  Args:
+    config: of a run on the digits.
+    rate: learning rate.
+    warmup_steps: of the rate.
+    num_steps: of the run; the rate is halved every half of it.
+    batch_norm: whether the model has one, which wants all examples of a batch
+      at once.
+    slow: whether a step of the model does more, so that 600 must do.
+  """
+  config.optimizer.learning_rate = rate
+  config.schedule.name = 'exponential'
+  config.schedule.warmup_steps = warmup_steps
+  config.schedule.decay_rate = 0.5
+  config.batch_size = 32
+  config.microbatch_size = 0 if batch_norm else 8
+  config.num_steps = num_steps
+  if slow:
+    config.num_steps = 600
+    config.eval_every = 100
+  config.schedule.decay_steps = config.num_steps // 2
+
+
 def smoke_run(config: ml_collections.ConfigDict) -> None:
   """A few small INRs of digits and six steps."""
   data = config.data

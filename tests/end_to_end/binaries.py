@@ -27,3 +27,10 @@ def call(binary, *arguments, shared, cwd):
     text=True,
     check=False,
   )
+
+
+def succeed(binary, *arguments, shared, cwd):
+  """Runs a binary that must end well; returns the lines that it prints."""
+  done = call(binary, *arguments, shared=shared, cwd=cwd)
+  assert done.returncode == 0, done.stderr
+  return done.stdout.splitlines()

@@ -42,7 +42,7 @@ def check_demo(shared, tmp_path):
 )
 def test_train_evaluate_predict(model, shared, tmp_path):
   def run(mode):
-    done = binaries.call(
+    return binaries.succeed(
       'inr_classification.py',
       f'--config={CONFIGS / model}.py:smoke',
       f'--config.data.data_dir={shared / "data"}',
@@ -52,8 +52,6 @@ def test_train_evaluate_predict(model, shared, tmp_path):
       shared=shared,
       cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
 
   printed = run('train')
   lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
