@@ -12,14 +12,19 @@ paper, mnist: 55,000 MNIST INRs, 200 epochs of 430 steps, warm-up over 10,000,
   'probes_64'. (Its code takes the updates of biases from the wrong nodes,
   which --config.model.biases_from_start=True imitates.)
 fashion_mnist: the same on Fashion-MNIST. Not run here.
-digits: DIGITS
+digits: five INRs of each 8x8 digit, width 64, 16 probes, 1,000 steps. Squared
+  error x 100 on the test networks 4.17, one seed, 27.63 without an edit, 5.35
+  for the mean target of the training networks; seven minutes on two shared
+  CPU cores (2026-11-24, jax 0.10.1), the INRs not included.
 smoke: a few digits and steps, to show that everything runs. Under a minute.
 
 Modifiers: 'probes_64' (64 learned probe inputs), 'out_of_domain' (also
 evaluates on Fashion-MNIST; needs --config.out_of_domain.image_dir), 'small'
-(4,000 training INRs, 40 epochs). MNIST and Fashion-MNIST need
---config.data.image_dir, a folder with the publisher's four files; making all
-INRs takes hours on a CPU. --config.edit=contrast learns another edit, and
+(4,000 training INRs, 40 epochs).
+
+MNIST and Fashion-MNIST need --config.data.image_dir, a folder with the
+publisher's four files; making all INRs takes hours on a CPU.
+--config.edit=contrast learns another edit,
 --config.edit=package.module:function one of yours.
 """
 

@@ -9,15 +9,19 @@ A variant is a base, then any modifiers, joined by '+': 'mnist+small'.
 paper, mnist: 55,000 MNIST INRs, trained as NG-GNN is, three hidden layers of
   1,000. Not run here; the paper has a squared error x 100 of 5.35 +- 0.00.
 fashion_mnist: the same on Fashion-MNIST. Not run here.
-digits: DIGITS
+digits: five INRs of each 8x8 digit, hidden layers of 256, 1,000 steps. Squared
+  error x 100 on the test networks 10.48, one seed, 27.63 without an edit; under
+  a minute on two shared CPU cores (2026-11-24, jax 0.10.1), the INRs not
+  included.
 smoke: a few digits and steps, to show that everything runs. Under a minute.
 
 Modifiers: 'out_of_domain' (also evaluates on Fashion-MNIST; needs
 --config.out_of_domain.image_dir), 'original_recipe' (the NFN paper's training:
 Adam, batches of 32, 50,000 steps), 'small' (4,000 training INRs, 40 epochs).
-MNIST and Fashion-MNIST need
---config.data.image_dir, a folder with the publisher's four files; making all
-INRs takes hours on a CPU. --config.edit=contrast learns another edit, and
+
+MNIST and Fashion-MNIST need --config.data.image_dir, a folder with the
+publisher's four files; making all INRs takes hours on a CPU.
+--config.edit=contrast learns another edit,
 --config.edit=package.module:function one of yours.
 """
 

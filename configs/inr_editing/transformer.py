@@ -10,14 +10,17 @@ paper, mnist: 55,000 MNIST INRs, 200 epochs of 430 steps, warm-up over 10,000,
   four heads, 128 Fourier features, no probes. Not run here; the paper has a
   squared error x 100 of 2.44 +- 0.03, and 1.75 +- 0.01 with 'probes_64'.
 fashion_mnist: the same on Fashion-MNIST. Not run here.
-digits: DIGITS
+digits: five INRs of each 8x8 digit, two blocks, 16 probes, 600 steps. Not run
+  here.
 smoke: a few digits and steps, to show that everything runs. Under a minute.
 
 Modifiers: 'probes_64' (64 learned probe inputs), 'out_of_domain' (also
 evaluates on Fashion-MNIST; needs --config.out_of_domain.image_dir), 'small'
-(4,000 training INRs, 40 epochs). MNIST and Fashion-MNIST need
---config.data.image_dir, a folder with the publisher's four files; making all
-INRs takes hours on a CPU. --config.edit=contrast learns another edit, and
+(4,000 training INRs, 40 epochs).
+
+MNIST and Fashion-MNIST need --config.data.image_dir, a folder with the
+publisher's four files; making all INRs takes hours on a CPU.
+--config.edit=contrast learns another edit,
 --config.edit=package.module:function one of yours.
 """
 
