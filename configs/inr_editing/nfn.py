@@ -11,7 +11,9 @@ paper, mnist: 55,000 MNIST INRs, trained as NG-GNN is. Not run here; the
   --config.model.variant=hnp (there --config.model.io_bands=0).
 fashion_mnist: the same on Fashion-MNIST. Not run here.
 digits: five INRs of each 8x8 digit, three layers of 64 channels, 1,000 steps.
-  Not run here to the end.
+  Squared error x 100 on the test networks 5.26, one seed, 27.63 without an
+  edit, 5.35 for the mean target of the training networks; two minutes on two
+  shared CPU cores (2026-11-24, jax 0.10.1), the INRs not included.
 smoke: a few digits and steps, to show that everything runs. Under a minute.
 
 Modifiers: 'out_of_domain' (also evaluates on Fashion-MNIST; needs

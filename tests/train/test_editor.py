@@ -75,17 +75,23 @@ def test_loss_is_the_error_of_the_edited_networks(name):
   mask = np.array([True, True, False, True, False])
   loss = fast_jit.jit(editor.make_loss_function(model, _SIREN))
   total, (sums, moved) = loss(variables, data, mask, keys)
-  update, expected_stats = models_apply(model, variables, data, mask)
+  update, expected_stats = apply_in_training(model, variables, data, mask)
   edited = models.apply_update(data['weights'], update)
   errors = numpy_siren.squared_errors(_SIREN, edited, data['target'])
   before = numpy_siren.squared_errors(_SIREN, **data)
   assert (abs(errors - before) > 1e-5).all()
   np.testing.assert_allclose(total, errors[mask].sum(), rtol=1e-4)
   assert (int(sums['count']), float(sums['loss'])) == (3, float(total))
-  assert jax.tree.structure(moved) == jax.tree.structure(expected_stats)
+  # Padding does not move the running statistics.
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6),
+    moved,
+    expected_stats,
+  )
+  assert bool(moved) == (name == 'dws_edit')
 
 
-def models_apply(model, variables, data, mask):
+def apply_in_training(model, variables, data, mask):
   """The model as in training, with the mask of real networks."""
   graph = graphs.encode(graphs.topology(_SIREN.spec), data['weights'])
   graph = graph._replace(globals={**graph.globals, 'mask': mask})

@@ -106,6 +106,21 @@ def test_an_edit_of_the_caller(config, tmp_path):
   white = np.round(images * (255 / 16)).astype(np.uint8)
   np.testing.assert_array_equal(ours.data['target'], 255 - white)
   assert np.any(np.asarray(other.data['target']) != ours.data['target'])
+  config.edit = 'ng_jax.data.image_edits:contrast'
+  np.testing.assert_array_equal(
+    editing.prepare(config).data['target'], image_edits.contrast(white)
+  )
+
+
+def test_bfloat16_is_the_models_choice_only(config):
+  config.dtype = 'bfloat16'
+  prepared = editing.prepare(config)
+  state = jax.eval_shape(prepared.init)
+  sums, results = jax.eval_shape(
+    prepared.eval_step, state, prepared.data, np.arange(8, dtype=np.int32)
+  )
+  leaves = jax.tree.leaves((state.params, sums['mse'], results))
+  assert {str(leaf.dtype) for leaf in leaves} == {'float32'}
 
 
 def test_networks_out_of_the_domain(data_dir, tmp_path):
