@@ -227,3 +227,34 @@ def test_the_gradient_of_a_maximum_survives_recomputation():
     np.testing.assert_allclose(
       np.sum(params['b'] * grads['b']), 2 * value, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(('a', 'b'), [(7, 3), (3, 7), (4, 4), (5, 1)])
+def test_sum_of_outer_products(x64, a, b):
+  rng = np.random.default_rng(0)
+  x, y = rng.normal(size=(50, a)), rng.normal(size=(50, b))
+  found = fast_jit.jit(numerics.sum_outer)(x, y)
+  np.testing.assert_allclose(found, x.T @ y, rtol=0, atol=1e-13)
+  # Differentiable once more, in both operands.
+  weight = rng.normal(size=(a, b))
+  grads = jax.grad(
+    lambda x, y: jnp.sum(weight * numerics.sum_outer(x, y)), argnums=(0, 1)
+  )(x, y)
+  np.testing.assert_allclose(grads[0], y @ weight.T, rtol=0, atol=1e-13)
+  np.testing.assert_allclose(grads[1], x @ weight, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float64'])
+def test_values_that_are_computed_once_are_the_same(x64, dtype):
+  x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 5)), dtype)
+  for function in (numerics.computed_once, numerics.materialize):
+    np.testing.assert_array_equal(fast_jit.jit(function)(x), x)
+  value, grad = jax.jit(
+    jax.value_and_grad(
+      lambda x: jnp.sum(numerics.materialize(x * x).astype(jnp.float32))
+    )
+  )(x)
+  np.testing.assert_array_equal(grad, 2 * x)
+  np.testing.assert_allclose(
+    value, np.sum(np.asarray(x * x, np.float32)), rtol=1e-6
+  )

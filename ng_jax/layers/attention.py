@@ -11,9 +11,10 @@ from typing import Any
 
 from flax import linen as nn
 import jax
-import jax.numpy as jnp
 
+from ng_jax import numerics
 from ng_jax.layers import linear
+from ng_jax.layers import relational
 
 
 class RelationalAttention(nn.Module):
@@ -60,31 +61,29 @@ class RelationalAttention(nn.Module):
         f'attention_size={self.attention_size}; try num_heads=4.'
       )
     head_size = self.attention_size // self.num_heads
-    q, k, v = self._parts(nodes, 3, 'nodes')
-    edge_q, edge_k, edge_v, *gate = self._parts(
+    width = head_size if self.head_scale else self.attention_size
+    nodes_in, node_kernels = self._kernels(nodes, 3, 'nodes')
+    edges_in, edge_kernels = self._kernels(
       edges, 3 + self.modulate_values, 'edges'
     )
-    queries = q[:, :, None] + edge_q
-    keys = k[:, None] + edge_k
-    width = head_size if self.head_scale else self.attention_size
-    logits = jnp.sum(queries * keys, axis=-1) * width**-0.5
-    if key_mask is not None:
-      # Finite, because a padding graph has no key at all.
-      lowest = jnp.finfo(logits.dtype).min
-      logits = jnp.where(key_mask[:, None, :, None], logits, lowest)
-    attention = nn.softmax(
-      logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), axis=2
-    ).astype(logits.dtype)
-    values = v[:, None] * gate[0] if gate else v[:, None]
-    values = values + edge_v
-    mixed = jnp.sum(attention[..., None] * values, axis=2)
+    heads = (*nodes.shape[:2], self.num_heads, head_size)
+    query, key, value = (
+      numerics.linear(nodes_in, kernel).reshape(heads)
+      for kernel in node_kernels
+    )
+    maps = relational.EdgeMaps(*edge_kernels, *[None] * (4 - len(edge_kernels)))
+    mixed = relational.attend(
+      query, key, value, edges_in, maps, key_mask, width**-0.5
+    )
     mixed = mixed.reshape(*mixed.shape[:2], self.attention_size)
     return linear.Linear(
       nodes.shape[-1], init_scheme='xavier', dtype=self.dtype, name='out'
     )(mixed)
 
-  def _parts(self, x: jax.Array, num_parts: int, name: str) -> list[jax.Array]:
-    """Query, key, value (and gate) products, each [..., heads, head size].
+  def _kernels(
+    self, x: jax.Array, num_parts: int, name: str
+  ) -> tuple[jax.Array, list[jax.Array]]:
+    """The input and the kernels [in, heads * head size] of query, key, value.
 
     The fused matrix is initialised as one; its columns run over heads, then
     parts, then the head's width, as in the reference.
@@ -95,13 +94,9 @@ class RelationalAttention(nn.Module):
       (x.shape[-1], num_parts * self.attention_size),
     )
     x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-    shape = (self.num_heads, self.attention_size // self.num_heads)
-    split = kernel.reshape(x.shape[-1], shape[0], num_parts, shape[1])
-    return [
-      (x @ split[:, :, i].reshape(x.shape[-1], -1)).reshape(
-        *x.shape[:-1], *shape
-      )
-      for i in range(num_parts)
+    split = kernel.reshape(x.shape[-1], self.num_heads, num_parts, -1)
+    return x, [
+      split[:, :, i].reshape(x.shape[-1], -1) for i in range(num_parts)
     ]
 
 

@@ -98,7 +98,9 @@ class FeatureProjection(nn.Module):
         sine, cosine, kernel, bias, dtype=self.dtype
       )
       half = self.fourier_size
-      return cosine @ maps[:half] + sine @ maps[half:] + shift
+      return numerics.linear(cosine, maps[:half], shift) + numerics.linear(
+        sine, maps[half:]
+      )
 
     outputs = tuple(map(project, groups, placements))
     for i in range(1, self.num_layers):

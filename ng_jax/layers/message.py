@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from ng_jax import graphs
+from ng_jax import numerics
 from ng_jax.layers import linear
 
 _STD_FLOOR = 1e-5
@@ -134,7 +135,7 @@ class PNAConv(nn.Module):
     sums = self._endpoint_sums(nodes, connectivity)
     for pair, edge in zip(sums, edges, strict=True):
       scale, shift = encoder(edge)
-      messages.append(scale * pair + shift)
+      messages.append(numerics.materialize(scale * pair + shift))
     return tuple(messages)
 
   def _gate(
