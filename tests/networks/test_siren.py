@@ -144,6 +144,18 @@ def test_weights_of_a_batch_render_one_by_one(golden):
   np.testing.assert_allclose(both[1], second, atol=1e-6)
 
 
+def test_pixels_of_both_variants_lie_on_the_scale_of_images(golden):
+  weights = _batch(golden)
+  drawn = {}
+  for variant in ('dws', 'nfn'):
+    siren = networks.Siren((2, 6, 6, 1), variant)
+    raw = siren.render(weights, (4, 3))
+    drawn[variant] = raw, siren.render_pixels(weights, (4, 3))
+  np.testing.assert_array_equal(*drawn['dws'])
+  raw, pixels = drawn['nfn']
+  np.testing.assert_allclose(2 * pixels - 1, raw, atol=1e-6)
+
+
 def test_an_unknown_variant_lists_the_known_ones():
   with pytest.raises(
     ValueError, match=r"unknown SIREN variant 'xyz'; .*\['dws', 'nfn'\]"

@@ -52,6 +52,24 @@ def test_state_comes_back_to_the_bit(tmp_path):
   assert draws[0] == draws[1]
 
 
+def test_the_smallest_metric_may_be_the_best(tmp_path):
+  def fill_errors(errors):
+    with checkpoints.CheckpointStore(
+      tmp_path, metric='validation_mse', mode='min'
+    ) as store:
+      for step, error in errors.items():
+        store.save(state_at(step), metrics={'validation_mse': error}, config={})
+      assert store.best_step() == 3  # The later of two equals.
+      assert store.metrics(3) == {'validation_mse': 0.1}
+
+  fill_errors({1: 0.5, 2: 0.1, 3: 0.1, 4: 0.9})
+  fill_errors({5: 0.3, 6: 0.4})
+  kept = {int(path.name) for path in tmp_path.iterdir() if path.is_dir()}
+  assert kept == {3, 5, 6}
+  with pytest.raises(ValueError, match=r"unknown mode 'least'; .*\['max', 'mi"):
+    checkpoints.CheckpointStore(tmp_path, mode='least')
+
+
 def test_latest_two_and_the_best_are_kept(tmp_path):
   fill(tmp_path, {1: 0.5, 2: 0.9, 3: 0.9, 4: 0.2})
   fill(tmp_path, {5: 0.3, 6: 0.1})
