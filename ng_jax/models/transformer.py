@@ -210,12 +210,17 @@ class NeuralGraphTransformer(TransformerBackbone, base.Predictor):
     if self.pooling == 'cls_token':
       return nodes[:, 0]
     if self.pooling in _EDGE_POOLINGS:
+      if self.pool_padding:
+        mask = np.ones((1, nodes.shape[1]), bool)
       columns = mask
       if self.pooled_nodes == 'last':
         columns = connectivity.last_mask(count=self.num_output_nodes)
       return layers.pool_edges(
         edges, jnp.asarray(mask), jnp.asarray(columns), method=self.pooling
       )
+    counts_padding = self.pool_padding and self.pooled_nodes == 'all'
+    if counts_padding and self.pooling in ('mean', 'max'):
+      return layers.pool_dense(nodes, method=self.pooling)
     return layers.pool_nodes(
       connectivity.from_dense_nodes(nodes),
       connectivity,
