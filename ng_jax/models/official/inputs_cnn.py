@@ -45,9 +45,7 @@ def read_graphs(
     ValueError: no CNN, or one that is not convolutions and one linear layer.
   """
   numbers = {
-    int(match[1])
-    for name in arrays
-    if (match := re.match(r'cnn(\d+)/', name))
+    int(match[1]) for name in arrays if (match := re.match(r'cnn(\d+)/', name))
   }
   if not numbers:
     raise ValueError(
