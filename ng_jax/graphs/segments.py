@@ -208,8 +208,8 @@ class Segments:
   ) -> jax.Array:
     if keep_padding and not self._per_graph:
       raise ValueError(
-        'padding can be kept (mask_padding=False, pool_padding=True) only where '
-        'every graph is padded by itself, got a concatenated batch; use '
+        'padding can be kept (mask_padding=False, pool_padding=True) only '
+        'where every graph is padded by itself, got a concatenated batch; use '
         'graphs.stack.'
       )
     max_nodes = self._require_max_nodes()

@@ -110,7 +110,7 @@ def check_float32(
   (value, outputs), grads = run(case.variables['params'], case.argument)
   assert {x.dtype for x in outputs.values()} == {np.dtype(np.float32)}
   assert_close(outputs, arrays(name, f'out{suffix}/'), 1e-4)
-  (expected,) = arrays(name, f'loss{suffix}').values()
+  expected = arrays(name, f'loss{suffix}')['']
   np.testing.assert_allclose(value, expected, rtol=2e-4)
   recording = read(name)
   found = reruns.official_gradients(

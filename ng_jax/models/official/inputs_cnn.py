@@ -37,9 +37,9 @@ def read_graphs(
 
   Returns:
     For every CNN its topology and weights without batch axes, numpy arrays of
-    the dtype of 'edge_attr', for `graphs.stack`, `graphs.concatenate` or `graphs.encode`. Kernels have the
-    common size, since the official graph does not say which they had; unknown
-    activations are 'other'. Jit: no, host only.
+    the dtype of 'edge_attr', for `graphs.stack`, `graphs.concatenate` or
+    `graphs.encode`. Kernels have the common size, since the official graph does
+    not say which they had; unknown activations are 'other'. Jit: no.
 
   Raises:
     ValueError: no CNN, or one that is not convolutions and one linear layer.
