@@ -241,10 +241,14 @@ def test_variants_and_modifiers():
   for name in ('dws', 'mlp', 'statnn'):
     for base in ('paper', 'mnist', 'fashion_mnist', 'digits', 'smoke'):
       classification_config.check(make(name, base + '+small'))
-    with pytest.raises(ValueError, match="'probes_16' is not for the model"):
-      make(name, 'paper+probes_16')
-    with pytest.raises(ValueError, match="has no option 'position_embedding'"):
-      make(name, 'paper+no_positions')
+    for option, modifier in (
+      ('num_probes', 'probes_16'),
+      ('position_embedding', 'no_positions'),
+    ):
+      with pytest.raises(
+        ValueError, match=f'sets {option}, which the model {name!r} does not'
+      ):
+        make(name, f'paper+{modifier}')
   assert make('dws', 'fashion_mnist').optimizer.learning_rate == 5e-3
   assert make('dws', 'paper').batch_size == 512
 
