@@ -239,6 +239,17 @@ def test_a_file_without_a_config(tmp_path):
     recordings.read(tmp_path / 'case.npz')
 
 
+def test_pickled_objects_are_never_read(tmp_path):
+  path = tmp_path / 'case.npz'
+  for name in ('in/weights_0', 'param/a', 'config'):
+    arrays = {'config': np.array('{}'), name: np.array([{}], object)}
+    np.savez(path, **arrays)
+    with pytest.raises(
+      ValueError, match='must be an .npz file of arrays .*pick'
+    ):
+      recordings.read(path)
+
+
 def test_patches_change_the_options():
   assert recordings.patched_options({}) == {}
   assert recordings.patched_options({'patch': 'head width 1000 ...'}) == {}
