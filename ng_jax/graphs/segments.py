@@ -206,13 +206,14 @@ class Segments:
   def to_dense_nodes(
     self, nodes: jax.Array, *, keep_padding: bool = False
   ) -> jax.Array:
+    if keep_padding and not self._per_graph:
+      raise ValueError(
+        'padding can be kept (mask_padding=False, pool_padding=True) only '
+        'where every graph is padded by itself, got a concatenated batch; use '
+        'graphs.stack.'
+      )
     max_nodes = self._require_max_nodes()
     if keep_padding:
-      if not self._per_graph:
-        raise ValueError(
-          'padding can be kept (mask_padding=False) only where every graph is '
-          'padded by itself, got a concatenated batch; use graphs.stack.'
-        )
       return nodes.reshape(self.num_graphs, max_nodes, -1)
     index = self._starts[:, None] + jnp.arange(max_nodes)
     values = nodes[jnp.clip(index, 0, self.total_nodes - 1)]

@@ -7,6 +7,7 @@ from ng_jax.layers.embed import FeatureProjection
 from ng_jax.layers.embed import GraphEmbedding
 from ng_jax.layers.features import FeatureHead
 from ng_jax.layers.generator import ProbeGenerator
+from ng_jax.layers.heads import pool_dense
 from ng_jax.layers.heads import pool_edges
 from ng_jax.layers.heads import pool_nodes
 from ng_jax.layers.heads import Readout
@@ -49,6 +50,7 @@ __all__ = (
   'WeightSpace',
   'WeightSpaceEmbedding',
   'aggregate_pna',
+  'pool_dense',
   'pool_edges',
   'pool_hnp',
   'pool_nodes',

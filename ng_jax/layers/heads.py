@@ -22,6 +22,7 @@ def pool_nodes(
   which: str | int,
   num_outputs: int,
   num_hidden_layers: int,
+  keep_padding: bool = False,
 ) -> jax.Array:
   """Reduces the nodes of each graph to one vector.
 
@@ -33,13 +34,15 @@ def pool_nodes(
     which: 'last' (output nodes), 'all', or the depth of one layer.
     num_outputs: output nodes of every graph ('cat').
     num_hidden_layers: hidden layers of every graph ('cat_mean').
+    keep_padding: for 'mean' and 'max' of 'all', count padding nodes as zeros;
+      else padding is never counted.
 
   Returns:
     [num_graphs, F], times num_outputs for 'cat', times layers for 'cat_mean'.
-    Jit: yes. Padding is never counted.
+    Jit: yes.
 
   Raises:
-    ValueError: unknown method.
+    ValueError: unknown method, `keep_padding` in a concatenated batch.
   """
   if method == 'cat':
     values = connectivity.last_nodes(nodes, count=num_outputs)
@@ -54,7 +57,26 @@ def pool_nodes(
     raise ValueError(
       f'unknown pooling {method!r}; expected one of {sorted(NODE_POOLINGS)}.'
     )
+  if keep_padding and which == 'all':
+    dense = connectivity.to_dense_nodes(nodes, keep_padding=True)
+    keep = jnp.asarray(connectivity.dense_mask())[..., None]
+    return pool_dense(jnp.where(keep, dense, 0), method=method)
   return connectivity.pool(nodes, method=method, which=which)
+
+
+def pool_dense(nodes: jax.Array, *, method: str) -> jax.Array:
+  """Reduces all rows, padding included, as the official code does (spec 8, Q4).
+
+  Args:
+    nodes: [num_graphs, max_nodes, F].
+    method: 'mean' or 'max'.
+
+  Returns:
+    [num_graphs, F]. Jit: yes.
+  """
+  if method == 'max':
+    return numerics.max_along(nodes, axis=1)
+  return jnp.mean(nodes, axis=1)
 
 
 def pool_edges(

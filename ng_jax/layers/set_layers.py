@@ -179,6 +179,9 @@ def _attend(
   logits = jnp.einsum('gbnhe,gbmhe->gbhnm', heads[0], heads[1])
   # As in the reference, scaled by the width of all heads together.
   mix = nn.softmax(logits * query.shape[-1] ** -0.5)
-  read = jnp.einsum('gbhnm,gbmhe->gbnhe', mix, heads[2])
+  # A mean keeps what all values share; without it, gradients of the keys are
+  # small differences of large numbers.
+  shared = jax.lax.stop_gradient(jnp.mean(heads[2], axis=2, keepdims=True))
+  read = jnp.einsum('gbhnm,gbmhe->gbnhe', mix, heads[2] - shared) + shared
   result = query + read.reshape(query.shape)
   return result + nn.relu(_affine(result, params[3]))

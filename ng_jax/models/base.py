@@ -138,8 +138,12 @@ class Predictor(nn.Module):
     pooling: 'cat', 'mean', 'max', 'cat_mean', for NG-T also 'mean_edge',
       'max_edge' and 'cls_token'.
     pooled_nodes: 'last' (outputs) or 'all', or the depth of one layer.
+    pool_padding: for comparisons only: like the official code, where 'all' is
+      pooled also pool the padding of a batch of `graphs.stack`, so that a
+      prediction depends on the batch (spec 8, Q4).
   """
 
   num_outputs: int = 10
   pooling: str = 'cat'
   pooled_nodes: str | int = 'last'
+  pool_padding: bool = False

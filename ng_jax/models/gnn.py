@@ -111,6 +111,7 @@ class NeuralGraphGNN(GNNBackbone, base.Predictor):
       which=self.pooled_nodes,
       num_outputs=self.num_output_nodes,
       num_hidden_layers=self.num_hidden_layers,
+      keep_padding=self.pool_padding,
     )
     return layers.Readout(
       self.hidden_size,

@@ -12,6 +12,7 @@ import numpy as np
 
 from ng_jax import graphs
 from ng_jax import layers
+from ng_jax import specs
 from ng_jax.models import base
 
 _EDGE_POOLINGS = ('mean_edge', 'max_edge')
@@ -71,13 +72,17 @@ class TransformerBackbone(base.NeuralGraphModel):
 
     Raises:
       ValueError: unknown orientation, a graph without the needed fields, a
-        concatenated batch without `max_nodes`.
+        concatenated batch without `max_nodes`, a skip over no layer in graphs
+        of one spec (others are not checked).
     """
     if self.edge_orientation not in ('reference', 'paper'):
       raise ValueError(
         f'unknown edge_orientation {self.edge_orientation!r}; expected one of '
         "['paper', 'reference']."
       )
+    features = (graph.edges or {}).get('weight')
+    if isinstance(features, graphs.EdgeBlocks):
+      _check_pairs(features.topology.spec)
     connectivity = graphs.connect(
       graph, reverse=self.reverse_edges, max_nodes=self.max_nodes
     )
@@ -135,6 +140,19 @@ class TransformerBackbone(base.NeuralGraphModel):
     if not self.mask_padding or (isinstance(mask, np.ndarray) and mask.all()):
       return None
     return jnp.asarray(mask)
+
+
+def _check_pairs(spec: specs.NetworkSpec) -> None:
+  """Refuses skips over no layer: each pair of nodes has one place."""
+  ends = [(block.source, block.target) for block in spec.blocks]
+  for block in spec.blocks:
+    pair = (block.source, block.target)
+    if block.type == 'skip' and ends.count(pair) > 1:
+      raise ValueError(
+        f'skip {block.name!r} must skip at least one layer to be read by NG-T, '
+        f'but another block leads from {pair[0]!r} to {pair[1]!r} too; put a '
+        'neuron set between that layer and the sum, or use ng_gnn.'
+      )
 
 
 class NeuralGraphTransformer(TransformerBackbone, base.Predictor):
@@ -210,12 +228,17 @@ class NeuralGraphTransformer(TransformerBackbone, base.Predictor):
     if self.pooling == 'cls_token':
       return nodes[:, 0]
     if self.pooling in _EDGE_POOLINGS:
+      if self.pool_padding:
+        mask = np.ones((1, nodes.shape[1]), bool)
       columns = mask
       if self.pooled_nodes == 'last':
         columns = connectivity.last_mask(count=self.num_output_nodes)
       return layers.pool_edges(
         edges, jnp.asarray(mask), jnp.asarray(columns), method=self.pooling
       )
+    counts_padding = self.pool_padding and self.pooled_nodes == 'all'
+    if counts_padding and self.pooling in ('mean', 'max'):
+      return layers.pool_dense(nodes, method=self.pooling)
     return layers.pool_nodes(
       connectivity.from_dense_nodes(nodes),
       connectivity,

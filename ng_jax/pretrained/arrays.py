@@ -16,6 +16,8 @@ import safetensors
 from safetensors import numpy as safetensors_numpy
 
 _PICKLE, _ZIP = b'\x80', b'PK'
+# A safetensors file begins with the length of its header, which is JSON.
+_SIZE_BYTES = 8
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -32,8 +34,10 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   """
   path = _existing(path)
   with open(path, 'rb') as file:
-    first = file.read(2)
-  if first.startswith((_PICKLE, _ZIP)):
+    first = file.read(_SIZE_BYTES + 1)
+  # A header may be as long as the first bytes of those files say.
+  has_header = first[_SIZE_BYTES:] == b'{'
+  if first.startswith((_PICKLE, _ZIP)) and not has_header:
     raise ValueError(
       f'{path} must be a safetensors file, but its first bytes are those of a '
       'pickled or zipped one, which can run code when it is read; save it with '

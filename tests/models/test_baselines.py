@@ -85,14 +85,6 @@ def test_predictions_are_invariant(x64, name, spec):
       assert np.max(np.abs(predict(moved) - logits)) > 1e-6
 
 
-def test_an_mlp_sees_the_order_of_neurons(x64):
-  predict = _function('mlp', _SPEC)
-  weights = readers.draw_weights(_SPEC, num=2, dtype=np.float64)
-  order = {'hidden_1': np.array([1, 0, 2, 3, 4])}
-  moved = predict(specs.permute(_SPEC, weights, order))
-  assert np.max(np.abs(moved - predict(weights))) > 1e-3
-
-
 def test_an_mlp_reads_weights_before_biases():
   weights = readers.draw_weights(_SPEC, num=2)
   model = readers.create('mlp', _SPEC, num_layers=0)

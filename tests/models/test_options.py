@@ -157,6 +157,21 @@ def test_a_graph_without_fields(name):
     _init(name, graph=flat._replace(edges={}))
 
 
+def test_a_skip_over_no_layer_has_no_place_among_pairs():
+  skip = specs.Block('s', 'hidden_1', 'hidden_2', type='skip', kind='diagonal')
+  spec = specs.NetworkSpec(
+    _SPEC.neuron_sets, (*_SPEC.blocks, skip), _SPEC.leaves
+  )
+  weights = readers.draw_weights(spec, num=2)
+  graph = graphs.encode(graphs.topology(spec), weights)
+  _init('ng_gnn', graph=graph)
+  with pytest.raises(
+    ValueError,
+    match="skip 's' must skip at least one layer .* from 'hidden_1' to 'hidden",
+  ):
+    _init('ng_t', graph=graph)
+
+
 def test_one_network_needs_a_batch_axis():
   weights = jax.tree.map(lambda x: x[0], readers.draw_weights(_SPEC, num=1))
   graph = graphs.encode(graphs.topology(_SPEC), weights)

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 import pytest
 
-from ng_jax import models
 from ng_jax.models import official
 from ng_jax.models.official import recordings
 from ng_jax.models.official import reruns
@@ -64,37 +63,90 @@ def _check_gradients(found, rest):
     assert np.max(np.abs(found[key] - value)) <= allowed, key
 
 
-# One with an unused parameter and patched code each, and scalars per layer.
+def _rest_without(name, folder, *, dtype):
+  """Writes what the tool may see; returns what it must find."""
+  rest = _without_outputs(name, folder)
+  if dtype == 'float32':
+    return rest, 'out', 1e-4
+  # One recording has no float64.
+  return (rest, 'out', 1e-4) if name == 'stat_net' else (rest, 'out64', 1e-7)
+
+
+def _check_lines(lines, broken, unit):
+  """What is said of two files that are no recordings of a model."""
+  assert f'{broken}: cannot be built. ValueError' in lines[0]
+  assert 'must be an .npz file of arrays with a JSON string' in lines[0]
+  assert f'{unit}: cannot be built. ValueError' in lines[1]
+  assert 'names the official model None; can read inputs of' in lines[1]
+
+
+# One of each family, with patched code among them.
+def test_files_of_every_family(x64, tmp_path, capsys):
+  names = (
+    'cnn_gnn_zoo',
+    'dynamic_stat_net',
+    'edit_gnn_base_fixed',
+    'inr_gnn_base_stdmask',
+    'nfn_np_normalize',
+    'stat_net',
+  )
+  wanted = {
+    name: _rest_without(name, tmp_path, dtype='float64') for name in names
+  }
+  paths = [tmp_path / f'{name}.npz' for name in names]
+  broken, unit = tmp_path / 'broken.npz', _GOLDEN / 'unit_siren.npz'
+  broken.write_bytes(b'no zip')
+  problems = reruns.rerun_files(
+    [broken, *paths, unit], tmp_path / 'out', dtype='float64'
+  )
+  assert set(problems) == {str(broken), str(unit)}
+  lines = capsys.readouterr().out.splitlines()
+  _check_lines([lines[0], lines[-1]], broken, unit)
+  for line, name in zip(lines[1:-1], names, strict=True):
+    assert line.startswith(f'{name}: ')
+    assert ' outputs, 0 gradients, float64: ' in line
+    with np.load(tmp_path / 'out' / f'{name}.npz') as file:
+      found = {key: file[key] for key in file.files}
+    assert {x.dtype for x in found.values()} == {np.dtype('float64')}
+    _check_outputs(found, *wanted[name])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('dtype', ['float64', 'float32'])
 def test_the_binary(tmp_path, dtype):
-  names = ('inr_gnn_nopos', 'inr_gnn_base_stdmask', 'edit_rt_normalize_long')
-  rest = {name: _without_outputs(name, tmp_path) for name in names}
+  names = (
+    'cnn_rt_mean_all',
+    'dws_edit',
+    'dynamic_stat_net',
+    'edit_rt_normalize_long',
+    'inr_gnn_base_stdmask',
+    'inr_gnn_nopos',
+    'nfn_transfer',
+    'onfn_np',
+    'stat_net',
+  )
+  wanted = {name: _rest_without(name, tmp_path, dtype=dtype) for name in names}
   paths = [tmp_path / f'{name}.npz' for name in names]
-  broken = tmp_path / 'broken.npz'
+  broken, unit = tmp_path / 'broken.npz', _GOLDEN / 'unit_siren.npz'
   broken.write_bytes(b'no zip')
-  unit = _GOLDEN / 'unit_siren.npz'
   result = _run(
     f'--dtype={dtype}', f'--out_dir={tmp_path / "out"}', *paths, broken, unit
   )
   assert result.returncode == 1
   lines = result.stdout.splitlines()
-  assert len(lines) == 5
-  assert lines[0].startswith('inr_gnn_nopos: 1 outputs, ')
-  assert 'broken.npz: cannot be built. ValueError' in lines[3]
-  assert 'names the official model None; can read inputs of' in lines[4]
+  assert [line.split(':')[0] for line in lines[:-2]] == list(names)
+  _check_lines(lines[-2:], broken, unit)
   for path in (broken, unit):
     assert str(path) in result.stderr
   for name in names:
     with np.load(tmp_path / 'out' / f'{name}.npz') as file:
       found = {key: file[key] for key in file.files}
     assert all(x.dtype == dtype for x in found.values())
+    _check_outputs(found, *wanted[name])
     if dtype == 'float64':
-      _check_outputs(found, rest[name], 'out64', 1e-7)
       assert not any(key.startswith('grad/') for key in found)
     else:
-      _check_outputs(found, rest[name], 'out', 1e-4)
-      _check_gradients(found, rest[name])
+      _check_gradients(found, wanted[name][0])
 
 
 @pytest.mark.slow
@@ -110,21 +162,31 @@ def test_the_binary_is_pleased_when_all_goes_well(tmp_path):
 
 
 def _gradients(name, **changes):
-  """Our gradients are the numbers 1, 2, ... at each place of a parameter."""
+  """Our gradients are the values of the parameters."""
   recording = recordings.read(_GOLDEN / f'{name}.npz')
-  kind, options = official.model_options(recording.config)
-  model = models.create(kind, **options)
-  graph = recordings.read_inrs(recording.inputs, recording.config)
-  expected = reruns.expected_variables(model, graph)
-  params = official.convert(kind, recording.state, expected)['params']
+  case = reruns.build(recording, dtype=np.float32)
   found = reruns.official_gradients(
-    kind, recording.state, expected, params, **changes
+    case.name,
+    recording.state,
+    case.expected,
+    case.variables['params'],
+    **changes,
   )
   return recording, found
 
 
 @pytest.mark.parametrize(
-  'name', ['edit_gnn_rev', 'inr_rt_cls', 'edit_rt_probe']
+  'name',
+  [
+    'cnn_gnn_rev',
+    'dws_cls',
+    'dynamic_stat_net',
+    'edit_gnn_rev',
+    'edit_rt_probe',
+    'inr_rt_cls',
+    'nfn_transfer',
+    'onfn_hnp',
+  ],
 )
 def test_places_lead_back_to_official_names(name):
   # Parameters taken for gradients come back as they were.
@@ -175,6 +237,17 @@ def test_a_file_without_a_config(tmp_path):
   np.savez(tmp_path / 'case.npz', a=np.ones(2))
   with pytest.raises(ValueError, match='with a JSON string config'):
     recordings.read(tmp_path / 'case.npz')
+
+
+def test_pickled_objects_are_never_read(tmp_path):
+  path = tmp_path / 'case.npz'
+  for name in ('in/weights_0', 'param/a', 'config'):
+    arrays = {'config': np.array('{}'), name: np.array([{}], object)}
+    np.savez(path, **arrays)
+    with pytest.raises(
+      ValueError, match='must be an .npz file of arrays .*pick'
+    ):
+      recordings.read(path)
 
 
 def test_patches_change_the_options():

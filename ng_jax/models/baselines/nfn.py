@@ -130,6 +130,8 @@ class NeuralFunctionalNetwork(NeuralFunctionalModel):
     readout_sizes: widths of the readout's hidden layers.
     pooling: 'np', 'hnp' (inputs and outputs kept apart), or 'variant', which is
       'np' for the variant 'np' and else 'hnp'.
+    sigmoid: return probabilities and not logits, as the official predictor of a
+      CNN zoo can.
   """
 
   channels: tuple[int, ...] = (512, 512, 512)
@@ -142,6 +144,7 @@ class NeuralFunctionalNetwork(NeuralFunctionalModel):
   num_outputs: int = 10
   readout_sizes: tuple[int, ...] = (1000, 1000)
   pooling: str = 'variant'
+  sigmoid: bool = False
 
   @nn.compact
   def __call__(
@@ -171,12 +174,13 @@ class NeuralFunctionalNetwork(NeuralFunctionalModel):
     space = self.embed(graph)
     for i, features in enumerate(self.channels):
       space = jax.tree.map(nn.relu, self.equivariant(space, features, i))
-    return _Readout(
+    logits = _Readout(
       (*self.readout_sizes, self.num_outputs),
       self.dropout,
       self.dtype,
       name='readout',
     )(nfn_pool.POOLINGS[pooling](space), train=train)
+    return nn.sigmoid(logits) if self.sigmoid else logits
 
 
 class NeuralFunctionalEditor(NeuralFunctionalModel):

@@ -54,6 +54,7 @@ def predictor_options(
     'linear_as_conv': constructor['linear_as_conv'],
     'num_places': constructor['max_spatial_resolution'] if repeats else 0,
     'num_readout_layers': 3,
+    'pool_padding': True,
   }
 
 

@@ -93,8 +93,6 @@ def editor_options(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def zoo_options(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
   """Options of a zoo predictor, see `official.model_options`.
 
-  The official model may end with a sigmoid; ours never does.
-
   Args:
     config: with 'model'; 'stats' per layer if the model normalises.
 
@@ -120,6 +118,7 @@ def zoo_options(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     'dropout': float(head.get('dropout', 0.0)),
     'readout_sizes': (width, width),
     'pooling': _POOLINGS[head.get('pool_mode', 'HNP')],
+    'sigmoid': bool(head.get('sigmoid', False)),
     **({'fourier_size': 0} if fourier is None else _fourier_options(fourier)),
     **({'io_bands': 0} if codes is None else _code_options(codes)),
   }

@@ -20,6 +20,8 @@ import numpy as np
 
 from ng_jax import graphs
 from ng_jax import specs
+from ng_jax.models.official import inputs_cnn
+from ng_jax.models.official import statnn
 
 Config = Mapping[str, Any]
 Inputs = Mapping[str, np.ndarray]
@@ -98,17 +100,49 @@ def name_logits(logits: jax.Array) -> dict[str, jax.Array]:
   return {'logits': logits}
 
 
+def name_predictions(pred: jax.Array) -> dict[str, jax.Array]:
+  """Predictions on CNNs, {'pred': [B, num_outputs]}. Jit: yes."""
+  return {'pred': pred}
+
+
 def _inr_spec(config: Config) -> specs.NetworkSpec:
   return specs.mlp(tuple(config['layer_layout']), 'sine')
 
 
+def _torch_spec(config: Config) -> specs.NetworkSpec:
+  shapes = [tuple(shape) for shape in config['weight_shapes']]
+  return inputs_cnn.torch_spec(
+    {f'weights_{i}': shape for i, shape in enumerate(shapes)}
+    | {f'biases_{i}': shape[:1] for i, shape in enumerate(shapes)}
+  )
+
+
 INR_CLASSIFIER = Reader(read_inrs, name_logits, _inr_spec)
 INR_EDITOR = Reader(read_inrs, name_updates, _inr_spec)
+CNN_PREDICTOR = Reader(
+  inputs_cnn.read_stack, name_predictions, inputs_cnn.deepest_spec
+)
+ZOO_PREDICTOR = Reader(
+  inputs_cnn.read_torch_layers, name_predictions, _torch_spec
+)
 # Official class -> how its recordings are read.
 READERS: dict[str, Reader] = {
   'nn.dense_gnn.GNNParams': INR_EDITOR,
   'nn.dense_relational_transformer.RelationalTransformerParams': INR_EDITOR,
+  'nn.dws.models.DWSModel': INR_EDITOR,
+  'nn.dws.models.DWSModelForClassification': INR_CLASSIFIER,
+  'nn.dynamic_gnn.GNNForGeneralization': CNN_PREDICTOR,
+  'nn.dynamic_relational_transformer.DynamicRelationalTransformer': (
+    CNN_PREDICTOR
+  ),
+  'nn.dynamic_stat_net.DynamicStatNet': Reader(
+    statnn.read_features, name_predictions, statnn.deepest_spec
+  ),
   'nn.gnn.GNNForClassification': INR_CLASSIFIER,
+  'nn.nfn.models.InvariantNFN': INR_CLASSIFIER,
+  'nn.nfn.models.TransferNet': INR_EDITOR,
+  'nn.original_nfn.models.InvariantNFN': ZOO_PREDICTOR,
+  'nn.original_nfn.models.StatNet': ZOO_PREDICTOR,
   'nn.relational_transformer.RelationalTransformer': INR_CLASSIFIER,
 }
 # Some recordings are of patched code; what `config['patch']` says of it, and

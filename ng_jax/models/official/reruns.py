@@ -8,11 +8,13 @@ of numbers instead of numbers.
 """
 
 from collections.abc import Iterable, Mapping
+import functools
 import os
 import pathlib
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,20 +30,39 @@ _BUFFERS = (
 )
 
 
-def rerun(
-  recording: recordings.Recording, *, dtype: Any, gradients: bool
-) -> dict[str, Any]:
-  """Outputs, and gradients if asked for, of a recorded case.
+class Case(NamedTuple):
+  """A recorded case, ready to run.
+
+  Attributes:
+    name: of our model.
+    model: in parity mode, unless options were changed.
+    expected: what its variables look like, see `expected_variables`.
+    variables: the official state, converted.
+    argument: what the model is applied to, in general a graph.
+    reader: of recordings of the official class.
+  """
+
+  name: str
+  model: nn.Module
+  expected: dict[str, Any]
+  variables: dict[str, Any]
+  argument: Any
+  reader: recordings.Reader
+
+
+def build(
+  recording: recordings.Recording, *, dtype: Any, **changes: Any
+) -> Case:
+  """Makes the model of a recorded case, with its parameters and inputs.
 
   Args:
     recording: of the case.
     dtype: of parameters, inputs and computation; float64 needs
       `jax_enable_x64`.
-    gradients: whether to differentiate mean(o^2), o being all outputs.
+    **changes: options of our model other than the configuration's.
 
   Returns:
-    'out/...' and, for every official parameter, 'grad/<name>' with its official
-    shape, zeros where it has no influence. Jit: no; the model is jitted.
+    The case. Jit: no.
 
   Raises:
     ValueError: float64 without `jax_enable_x64`, a class without counterpart, a
@@ -54,30 +75,66 @@ def rerun(
     )
   reader = recordings.reader(recording.config)
   name, options = official.model_options(recording.config)
-  options |= recordings.patched_options(recording.config)
+  options |= recordings.patched_options(recording.config) | changes
   model = models.create(name, **options)
   argument = reader.read(_cast(recording.inputs, dtype), recording.config)
   expected = expected_variables(model, argument)
   state = _cast(recording.state, dtype)
   variables = official.convert(name, state, expected)
-  params = variables.pop('params')
+  return Case(name, model, expected, variables, argument, reader)
 
-  def loss(params: Any, others: Any, argument: Any) -> Any:
-    result = model.apply({**others, 'params': params}, argument)
-    outputs = reader.name_outputs(result)
-    flat = jnp.concatenate([x.reshape(-1) for x in outputs.values()])
-    return jnp.mean(flat**2), outputs
 
+def rerun(
+  recording: recordings.Recording, *, dtype: Any, gradients: bool
+) -> dict[str, Any]:
+  """Outputs, and gradients if asked for, of a recorded case.
+
+  Args:
+    recording: of the case.
+    dtype: as for `build`.
+    gradients: whether to differentiate mean(o^2), o being all outputs.
+
+  Returns:
+    'out/...' and, for every official parameter, 'grad/<name>' with its official
+    shape, zeros where it has no influence. Jit: no; the model is jitted.
+
+  Raises:
+    ValueError: as `build`.
+  """
+  case = build(recording, dtype=dtype)
   run = jax.value_and_grad(loss, has_aux=True) if gradients else loss
   with jax.default_matmul_precision('highest'):
-    result = jax.jit(run)(params, variables, argument)
+    result = jax.jit(functools.partial(run, case=case))(
+      case.variables['params'], case.argument
+    )
   (_, outputs), grads = result if gradients else (result, None)
   arrays = {f'out/{key}': np.asarray(x) for key, x in outputs.items()}
   if gradients:
     unused = recording.config.get('unused_params', ())
-    found = official_gradients(name, state, expected, grads, unused=unused)
+    found = official_gradients(
+      case.name, recording.state, case.expected, grads, unused=unused
+    )
     arrays |= {f'grad/{key}': x for key, x in found.items()}
   return arrays
+
+
+def loss(
+  params: Any, argument: Any, *, case: Case
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """What recordings differentiate: mean(o^2) over all outputs o.
+
+  Args:
+    params: of the case's model.
+    argument: what it is applied to.
+    case: gives the model and its other variables.
+
+  Returns:
+    The loss and the outputs by name. Jit: yes.
+  """
+  result = case.model.apply({**case.variables, 'params': params}, argument)
+  outputs = case.reader.name_outputs(result)
+  flat = jnp.concatenate([x.reshape(-1) for x in outputs.values()])
+  return jnp.mean(flat**2), outputs
 
 
 def expected_variables(model: Any, argument: Any) -> dict[str, Any]:
@@ -132,7 +189,9 @@ def official_gradients(
     places[name] = np.arange(total, total + size).reshape(np.shape(array))
     total += size
   moved = specs.leaf_arrays(official.convert(model, places, expected))
-  flat = np.zeros(total, np.result_type(*jax.tree.leaves(grads)))
+  flat = np.zeros(
+    total, np.result_type(*(x.dtype for x in jax.tree.leaves(grads)))
+  )
   kinds = np.zeros(total, np.int8)  # 1: of a parameter, 2: of a buffer.
   gradient_of = specs.leaf_arrays({'params': grads})
   for path, place in moved.items():

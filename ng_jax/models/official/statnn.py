@@ -5,7 +5,11 @@ from collections.abc import Mapping
 import re
 from typing import Any
 
+import jraph
 import numpy as np
+
+from ng_jax import specs
+from ng_jax.models.baselines import statnn
 
 # Nothing is left out.
 IGNORED = r'(?!)'
@@ -39,6 +43,43 @@ def model_options(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     'dropout': model.get('dropout', 0.0),
     'sigmoid': model.get('sigmoid', False),
   }
+
+
+def read_features(
+  arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]
+) -> jraph.GraphsTuple:
+  """What StatNN of Wild Park reads: features that were computed elsewhere.
+
+  Args:
+    arrays: 'weight_stats' and 'bias_stats' [num_graphs, 7 num_layers].
+    config: is not looked at.
+
+  Returns:
+    Graphs without nodes that carry the features. Jit: no.
+  """
+  del config
+  features = np.concatenate(
+    [arrays['weight_stats'], arrays['bias_stats']], axis=1
+  )
+  nothing = np.zeros(0, np.int32)
+  sizes = np.zeros(len(features), np.int32)
+  return jraph.GraphsTuple(
+    {}, {}, nothing, nothing, {statnn.FEATURES: features}, sizes, sizes
+  )
+
+
+def deepest_spec(config: Mapping[str, Any]) -> specs.NetworkSpec:
+  """Spec of a chain as deep as StatNN of Wild Park reads.
+
+  No array of the model depends on the width of layers.
+
+  Args:
+    config: with 'model'.
+
+  Returns:
+    The spec. Jit: static.
+  """
+  return specs.mlp((1,) * (config['model']['max_num_hidden_layers'] + 2))
 
 
 def translate(
