@@ -117,12 +117,13 @@ def test_installed_package_is_the_wheels(python, tmp_path):
   assert not place.is_relative_to(_ROOT)
 
 
-def test_readme_example_runs(python, tmp_path):
-  readme = _ROOT / 'README.md'
-  text = readme.read_text(encoding='utf-8') if readme.exists() else ''
-  block = re.search(r'^```python\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
-  if block is None:
-    pytest.skip('README.md has no ```python block yet.')
+def test_readme_examples_run_one_after_the_other(python, tmp_path):
+  text = (_ROOT / 'README.md').read_text(encoding='utf-8')
+  blocks = re.findall(r'^```python\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
+  assert len(blocks) >= 4
   example = tmp_path / 'example.py'
-  example.write_text(block.group(1), encoding='utf-8')
-  _run([str(python), str(example)], cwd=tmp_path)
+  example.write_text('\n'.join(blocks), encoding='utf-8')
+  printed = _run([str(python), str(example)], cwd=tmp_path).splitlines()
+  # What the comments say is printed.
+  for line in ('(4, 10)', '(1, 1)', '16'):
+    assert line in printed
