@@ -305,6 +305,24 @@ def test_gradients_reach_every_parameter(name):
       assert np.max(np.abs(grad)) > 0, path
 
 
+def test_probabilities_instead_of_logits():
+  model = readers.create('nfn', _MLP)
+  variables = readers.draw_variables(model, _MLP)
+  weights = readers.draw_weights(_MLP, num=2)
+  graph = graphs.encode(graphs.topology(_MLP), weights)
+
+  @fast_jit.jit
+  def run(variables):
+    return [
+      m.apply(variables, graph) for m in (model, model.copy(sigmoid=True))
+    ]
+
+  logits, probabilities = run(variables)
+  np.testing.assert_allclose(
+    probabilities, 1 / (1 + np.exp(-logits)), rtol=1e-5
+  )
+
+
 def test_pooling_may_differ_from_the_variant():
   for options, width in (
     ({}, 3 * 8),

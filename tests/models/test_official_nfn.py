@@ -194,6 +194,10 @@ def test_options_come_from_the_config():
   _, options = official.model_options(_ZOO)
   assert (options['fourier_size'], options['io_bands']) == (0, 0)
   assert (options['pooling'], options['dropout']) == ('hnp', 0.2)
+  assert not options['sigmoid']
+  config = copy.deepcopy(_ZOO)
+  config['model']['head_cls']['sigmoid'] = True
+  assert official.model_options(config)[1]['sigmoid']
 
 
 def test_an_unpatched_classifier_is_the_papers():

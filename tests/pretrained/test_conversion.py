@@ -56,6 +56,27 @@ def test_a_converted_model_edits_as_the_official_one(checkpoint):
     assert (again / name).read_bytes() == (folder / name).read_bytes()
 
 
+@pytest.mark.parametrize(
+  'name', ['cnn_gnn_zoo', 'dynamic_stat_net', 'stat_net']
+)
+def test_models_that_read_cnns(tmp_path, name):
+  # Their configs say how deep the CNNs are, and not how wide.
+  path = _GOLDEN / f'{name}.npz'
+  recording = recordings.read(path)
+  (tmp_path / 'config.json').write_text(json.dumps(recording.config))
+  pretrained.convert_official(
+    tmp_path / 'config.json', path, tmp_path / 'model'
+  )
+  model = ng_jax.load_pretrained(tmp_path / 'model')
+  graph = recordings.reader(recording.config).read(
+    recording.inputs, recording.config
+  )
+  with np.load(path) as file:
+    wanted = file['out/pred']
+  error = np.max(np.abs(fast_jit.jit(model)(graph) - wanted))
+  assert error <= 1e-4 * np.max(np.abs(wanted))
+
+
 def _run(checkpoint, state):
   return subprocess.run(
     [
