@@ -20,6 +20,12 @@ import time
 
 from absl import app
 from absl import flags
+import jax
+import reporting
+import training
+
+from ng_jax import networks
+from ng_jax.train import devices
 
 _QUICK = flags.DEFINE_bool('quick', False, 'A tiny model, for tests.')
 _FIRST_STEP = flags.DEFINE_string(
@@ -51,12 +57,6 @@ def _import_seconds() -> tuple[float, float]:
 
 def _time_first_step(model: str) -> None:
   """Prints wall and processor time of the first step in this process."""
-  import jax
-  import training
-
-  from ng_jax import networks
-  from ng_jax.train import devices
-
   devices.use_compilation_cache()
   network = networks.Siren((2, 4, 4, 1)) if _QUICK.value else networks.Siren()
   options = {'num_layers': 1} if _QUICK.value else {}
@@ -97,8 +97,6 @@ def main(argv: Sequence[str]) -> None:
   if _FIRST_STEP.value:
     _time_first_step(_FIRST_STEP.value)
     return
-  import reporting
-
   wall, cpu = _import_seconds()
   reporting.emit('import_beyond_jax', wall, 's', cpu_s=round(cpu, 3))
   for model in ('ng_gnn',) if _QUICK.value else ('ng_gnn', 'ng_t'):

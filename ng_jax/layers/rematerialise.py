@@ -59,38 +59,41 @@ def _backward(
   function: Callable[..., Any], leaves: tuple[Any, ...], cotangents: Any
 ) -> tuple[Any, ...]:
   """Cotangents of the leaves, None for those that are no floats."""
-  floats = [
-    i for i, x in enumerate(leaves) if jnp.issubdtype(x.dtype, jnp.inexact)
-  ]
+  floats = [i for i, x in enumerate(leaves) if _is_float(x)]
+  cotangents = [x for x in cotangents if _is_float(x)]
 
-  def of_floats(*values: jax.Array) -> Any:
+  def of_floats(*values: jax.Array) -> list[jax.Array]:
     full = list(leaves)
     for i, value in zip(floats, values, strict=True):
       full[i] = value
-    return function(*full)
+    return [x for x in function(*full) if _is_float(x)]
 
-  def again(values: list[jax.Array], cotangents: Any) -> list[jax.Array]:
+  def again(
+    values: list[jax.Array], cotangents: list[jax.Array]
+  ) -> list[jax.Array]:
     return list(jax.vjp(of_floats, *values)[1](cotangents))
 
-  def never(values: list[jax.Array], cotangents: Any) -> list[jax.Array]:
+  def never(
+    values: list[jax.Array], cotangents: list[jax.Array]
+  ) -> list[jax.Array]:
     del cotangents
     return [jnp.zeros_like(value) for value in values]
 
   values = [leaves[i] for i in floats]
-  found = dict(
-    zip(
-      floats,
-      jax.lax.cond(_is_true(cotangents), again, never, values, cotangents),
-      strict=True,
-    )
-  )
-  return tuple(found.get(i) for i in range(len(leaves)))
+  found = jax.lax.cond(_is_true(cotangents), again, never, values, cotangents)
+  by_leaf = dict(zip(floats, found, strict=True))
+  return tuple(by_leaf.get(i) for i in range(len(leaves)))
 
 
-def _is_true(cotangents: Any) -> jax.Array:
+def _is_float(x: Any) -> bool:
+  """False for integers and keys, and for what stands for their cotangents."""
+  return jnp.issubdtype(x.dtype, jnp.inexact)
+
+
+def _is_true(cotangents: list[jax.Array]) -> jax.Array:
   """True whatever the values, which no compiler may know (x may be NaN)."""
   # Of all: some may be zeros that are known when compiling.
-  firsts = [jnp.ravel(x)[0] for x in jax.tree.leaves(cotangents)]
+  firsts = [jnp.ravel(x)[0] for x in cotangents]
   return functools.reduce(jnp.logical_and, [x * 0 != 1 for x in firsts])
 
 

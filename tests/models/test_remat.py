@@ -10,13 +10,21 @@ import pytest
 
 from ng_jax import graphs
 from ng_jax import networks
+from ng_jax.train import classification_config
+from ng_jax.train import classification_variants
+from ng_jax.train import classifier
 from tests import fast_jit
 from tests.models import readers
 
 _NETWORK = networks.Cnn(
   (2, 3, 2, 4), (3, 1, 1), ('gelu', 'none', 'tanh'), 3, (-1, -1, 0)
 )
-_NAMES = ('ng_gnn', 'ng_gnn_edit', 'ng_t', 'ng_t_edit')
+_CASES = (
+  ('ng_gnn', 'blocks'),
+  ('ng_gnn_edit', 'segments'),
+  ('ng_t', 'segments'),
+  ('ng_t_edit', 'blocks'),
+)
 
 
 def _gradient(model: Any, graph: Any) -> Any:
@@ -34,8 +42,7 @@ def _gradient(model: Any, graph: Any) -> Any:
   return jax.value_and_grad(loss)
 
 
-@pytest.mark.parametrize('layout', ['blocks', 'segments'])
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize(('name', 'layout'), _CASES)
 def test_same_params_same_dropout_same_gradients(
   x64: None, name: str, layout: str
 ) -> None:
@@ -65,20 +72,37 @@ def test_same_params_same_dropout_same_gradients(
 
 
 @pytest.mark.parametrize('name', ['ng_gnn', 'ng_t'])
-def test_less_memory_the_more_so_the_deeper(name: str) -> None:
+def test_less_memory(name: str) -> None:
   network = networks.Mlp((2, 16, 16, 2))
   graph = graphs.encode(
     graphs.topology(network.spec), readers.draw_weights(network.spec, num=8)
   )
 
-  def peak(*, num_layers: int, remat: bool) -> int:
-    options = {'num_layers': num_layers, 'remat': remat, 'dropout': 0.0}
+  def peak(*, remat: bool) -> int:
+    options = {'num_layers': 4, 'remat': remat, 'dropout': 0.0}
     model = readers.create(name, network.spec, **options)
     variables = readers.draw_variables(model, network.spec)
     step = fast_jit.jit(_gradient(model, graph))
     compiled = step.lower(variables['params'], variables).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
-  deep = peak(num_layers=4, remat=True)
-  assert deep < 0.6 * peak(num_layers=4, remat=False)
-  assert deep < 1.3 * peak(num_layers=2, remat=True)
+  assert peak(remat=True) < 0.6 * peak(remat=False)
+
+
+@pytest.mark.parametrize('name', ['ng_gnn', 'ng_t'])
+def test_a_config_chooses_it(name: str) -> None:
+  config = classification_variants.make_config(name, 'smoke')
+  assert config.model.remat is False
+  with config.unlocked():
+    config.model.remat = True
+  classification_config.check(config)
+  options = {k: x for k, x in config.model.items() if k != 'name'}
+  model = classifier.create_model(
+    name,
+    network=networks.Siren(),
+    num_classes=10,
+    statistics=None,
+    dtype='float32',
+    **options,
+  )
+  assert model.remat
