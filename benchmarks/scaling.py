@@ -113,11 +113,14 @@ def main(argv: Sequence[str]) -> None:
     raise app.UsageError(f'unexpected arguments: {argv[1:]}')
   widths = [4, 8] if _QUICK.value else [int(x) for x in _WIDTHS.value]
   batches = [1, 4] if _QUICK.value else [int(x) for x in _BATCHES.value]
+  batch_width = 4 if _QUICK.value else 32
   curves: dict[str, _Points] = {}
   for name in _MODELS.value:
     runs = {
       f'{name}_widths': [(w, 1, f'{name}_width_{w}') for w in widths],
-      f'{name}_batches': [(32, b, f'{name}_batch_{b}') for b in batches],
+      f'{name}_batches': [
+        (batch_width, b, f'{name}_batch_{b}') for b in batches
+      ],
     }
     for curve, entries in runs.items():
       found = [_measure(name, *entry) for entry in entries]
