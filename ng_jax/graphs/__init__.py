@@ -20,6 +20,8 @@ from ng_jax.graphs.budgets import Budget
 from ng_jax.graphs.budgets import choose_buckets
 from ng_jax.graphs.budgets import choose_budget
 from ng_jax.graphs.budgets import pack
+from ng_jax.graphs.choosing import choose_concatenation
+from ng_jax.graphs.choosing import choose_stacks
 from ng_jax.graphs.connectivity import connect
 from ng_jax.graphs.connectivity import Connectivity
 from ng_jax.graphs.connectivity import EdgeGroups
@@ -29,14 +31,26 @@ from ng_jax.graphs.encoding import encode
 from ng_jax.graphs.encoding import flatten
 from ng_jax.graphs.encoding import join_edges
 from ng_jax.graphs.encoding import split_edges
+from ng_jax.graphs.loading import Batch
+from ng_jax.graphs.loading import Loader
+from ng_jax.graphs.packing import Bucket
+from ng_jax.graphs.packing import Concatenation
+from ng_jax.graphs.packing import Packing
+from ng_jax.graphs.packing import Stacks
 from ng_jax.graphs.structure import Topology
 from ng_jax.graphs.structure import topology
 
 __all__ = (
+  'Batch',
+  'Bucket',
   'Budget',
+  'Concatenation',
   'Connectivity',
   'EdgeBlocks',
   'EdgeGroups',
+  'Loader',
+  'Packing',
+  'Stacks',
   'Topology',
   'add_activations',
   'add_probe_inputs',
@@ -44,6 +58,8 @@ __all__ = (
   'check_network',
   'choose_buckets',
   'choose_budget',
+  'choose_concatenation',
+  'choose_stacks',
   'compute_activations',
   'concatenate',
   'connect',

@@ -15,7 +15,6 @@ Both give a `jraph.GraphsTuple` of numpy arrays with the fields of
 """
 
 from collections.abc import Sequence
-import functools
 from typing import Any
 
 import jraph
@@ -25,7 +24,7 @@ from ng_jax import specs
 from ng_jax.graphs import activation_fields
 from ng_jax.graphs import budgets
 from ng_jax.graphs import encoding
-from ng_jax.graphs import shown as shown_lib
+from ng_jax.graphs import filling
 from ng_jax.graphs import structure
 
 Network = tuple[structure.Topology, specs.Weights]
@@ -71,19 +70,27 @@ def concatenate(
   nodes, edges = _empty(
     topologies[0], (budget.num_nodes,), (budget.num_edges,), dtype
   )
-  ends = np.full((2, budget.num_edges), total_nodes, np.int32)
-  node, edge = 0, 0
-  for topology, weights in networks:
-    last_node, last_edge = node + topology.num_nodes, edge + topology.num_edges
-    _write(
+  first_nodes, first_edges = (
+    np.cumsum(counts) - counts for counts in (n_node, n_edge)
+  )
+  ends = _write_structure(
+    topologies,
+    nodes,
+    edges,
+    node_rows=slice(total_nodes),
+    edge_rows=slice(int(first_edges[num_real])),
+    first_nodes=first_nodes[:num_real],
+    padding_end=total_nodes,
+  )
+  for (topology, weights), node, edge in zip(
+    networks, first_nodes, first_edges, strict=False
+  ):
+    filling.write_weights(
       topology,
       weights,
-      {name: values[node:last_node] for name, values in nodes.items()},
-      {name: values[edge:last_edge] for name, values in edges.items()},
+      nodes=nodes[encoding.BIAS][node : node + topology.num_nodes],
+      edges=edges[encoding.WEIGHT][edge : edge + topology.num_edges],
     )
-    ends[0, edge:last_edge] = topology.senders + node
-    ends[1, edge:last_edge] = topology.receivers + node
-    node, edge = last_node, last_edge
   if node_activations is not None:
     nodes[activation_fields.ACTIVATIONS] = activation_fields.join(
       node_activations, topologies, num_nodes=budget.num_nodes
@@ -148,18 +155,26 @@ def stack(
   nodes, edges = _empty(
     topologies[0], (num_graphs, max_nodes), (num_graphs, max_edges), dtype
   )
-  ends = np.zeros((2, num_graphs, max_edges), np.int32)
   counts = np.zeros((2, num_graphs, 1), np.int32)
+  counts[:, : len(networks), 0] = np.array(
+    [(t.num_nodes, t.num_edges) for t in topologies]
+  ).T
+  ends = _write_structure(
+    topologies,
+    nodes,
+    edges,
+    node_rows=np.arange(max_nodes) < counts[0],
+    edge_rows=np.arange(max_edges) < counts[1],
+    first_nodes=np.zeros(len(networks), np.int32),
+    padding_end=0,
+  )
   for i, (topology, weights) in enumerate(networks):
-    _write(
+    filling.write_weights(
       topology,
       weights,
-      {name: values[i, : topology.num_nodes] for name, values in nodes.items()},
-      {name: values[i, : topology.num_edges] for name, values in edges.items()},
+      nodes=nodes[encoding.BIAS][i, : topology.num_nodes],
+      edges=edges[encoding.WEIGHT][i, : topology.num_edges],
     )
-    ends[0, i, : topology.num_edges] = topology.senders
-    ends[1, i, : topology.num_edges] = topology.receivers
-    counts[:, i, 0] = topology.num_nodes, topology.num_edges
   if node_activations is not None:
     nodes[activation_fields.ACTIVATIONS] = activation_fields.pad(
       node_activations, topologies, shape=(num_graphs, max_nodes)
@@ -211,65 +226,35 @@ def _empty(
   return node_fields, edge_fields
 
 
-def _write(
-  topology: structure.Topology,
-  weights: specs.Weights,
+def _write_structure(
+  topologies: Sequence[structure.Topology],
   nodes: dict[str, np.ndarray],
   edges: dict[str, np.ndarray],
-) -> None:
-  """Writes one network into views of the batch's arrays."""
-  specs.check_weights(topology.spec, weights)
-  arrays = shown_lib.expand(
-    topology.spec,
-    topology.shown,
-    {
-      path: np.asarray(array)
-      for path, array in specs.leaf_arrays(weights).items()
-    },
-  )
-  for name, values in topology.node_ids.items():
-    nodes[name][:] = values
-  for name, values in topology.edge_ids.items():
-    edges[name][:] = values
-  for leaf, layout, rows, channels in _plan(topology):
-    fields = edges[encoding.WEIGHT] if leaf.kind == 'edge' else None
-    target = nodes[encoding.BIAS] if fields is None else fields
-    values = layout.unfold(arrays[leaf.path])
-    target[rows, channels] = values.reshape(-1, values.shape[-1])
-  for block in topology.blocks:
-    if block.block.type == 'skip':
-      rows = slice(block.start, block.start + block.num_edges)
-      edges[encoding.WEIGHT][rows, block.channels[0]] = 1.0
-
-
-@functools.lru_cache(maxsize=4096)
-def _plan(topology: structure.Topology) -> tuple[Any, ...]:
-  """Where each leaf goes: (leaf, layout, rows, channels), cached per spec."""
-  blocks = {b.block.name: b for b in topology.blocks}
-  plan: list[tuple[Any, ...]] = []
-  for leaf in topology.shown.spec.leaves:
-    layout = topology.shown.spec.layout(leaf)
-    taken = slice(leaf.slot, leaf.slot + layout.num_channels)
-    if leaf.kind == 'edge':
-      block = blocks[leaf.fills]
-      rows = slice(block.start, block.start + block.num_edges)
-      channels = block.channels[taken]
-      # Neighbouring channels are a slice, which numpy writes much faster.
-      if channels == tuple(range(channels[0], channels[-1] + 1)):
-        plan.append((leaf, layout, rows, slice(channels[0], channels[-1] + 1)))
-      else:
-        plan.append((leaf, layout, rows, np.array(channels)))
-    elif leaf.kind == 'node':
-      first, last = topology.node_ranges[leaf.fills]
-      plan.append((leaf, layout, slice(first, last), taken))
-  return tuple(plan)
+  *,
+  node_rows: Any,
+  edge_rows: Any,
+  first_nodes: np.ndarray,
+  padding_end: int,
+) -> list[np.ndarray]:
+  """Writes all ids into rows of the batch; returns senders and receivers."""
+  for name, values in filling.node_structure(topologies).items():
+    nodes[name][node_rows] = values
+  found = filling.edge_structure(topologies, first_nodes)
+  ends = []
+  for name in ('senders', 'receivers'):
+    ends.append(np.full(edges['layer'].shape, padding_end, np.int32))
+    ends[-1][edge_rows] = found.pop(name)
+  for name, values in found.items():
+    edges[name][edge_rows] = values
+  return ends
 
 
 def _stacked_weights(
   networks: Sequence[Network], num_graphs: int
 ) -> dict[str, Any] | None:
   """Weights of all graphs, zeros for padding; None for mixed specs."""
-  if len({topology.spec for topology, _ in networks}) != 1:
+  spec = networks[0][0].spec
+  if any(topology.spec != spec for topology, _ in networks):
     return None
   stacked = {}
   leaves = [specs.leaf_arrays(weights) for _, weights in networks]

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from ng_jax import specs
+from ng_jax.graphs import filling
 from ng_jax.graphs import flattening as flattening_lib
 from ng_jax.graphs import shown as shown_lib
 
@@ -183,6 +184,11 @@ class Topology:
     for b in self.blocks:
       has[b.start : b.start + b.num_edges, np.array(b.channels)] = True
     return has
+
+  @functools.cached_property
+  def plan(self) -> filling.Plan:
+    """How its arrays fill those of a mixed batch."""
+    return filling.make_plan(self)
 
   @property
   def edge_ids(self) -> dict[str, np.ndarray]:

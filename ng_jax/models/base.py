@@ -5,6 +5,7 @@ Each has a backbone, which turns a graph into embeddings of its nodes and edges,
 and two users of it: a predictor and an editor (`models.editing`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from flax import linen as nn
@@ -13,6 +14,7 @@ import jax
 from ng_jax import graphs
 from ng_jax import layers
 from ng_jax import specs
+from ng_jax.layers import rematerialise
 
 
 class NeuralGraphModel(nn.Module):
@@ -53,6 +55,9 @@ class NeuralGraphModel(nn.Module):
       made with flattening='repeat_nodes'; 0 for none.
     activation_vocabulary: names with an activation embedding; the official
       models have the first seven.
+    remat: compute the inside of every block again in the backward pass instead
+      of keeping it: the same numbers with less memory and more time, see
+      docs/performance.md.
   """
 
   num_inputs: int = 2
@@ -78,6 +83,7 @@ class NeuralGraphModel(nn.Module):
   mirror_linear: bool = False
   num_places: int = 0
   activation_vocabulary: tuple[str, ...] = specs.ACTIVATIONS
+  remat: bool = False
 
   def embed(
     self,
@@ -128,6 +134,25 @@ class NeuralGraphModel(nn.Module):
       },
       name='embedding',
     )(connectivity)
+
+  def run_block(
+    self,
+    block: Callable[..., Any],  # (module, *arrays) -> arrays
+    *arrays: Any,
+  ) -> Any:
+    """Runs a part of a backbone, rematerialised if the model says so.
+
+    Args:
+      block: gets the model, on which it makes its modules by name, and the
+        arrays; what else it needs it may close over.
+      *arrays: what the block changes, trees of arrays.
+
+    Returns:
+      What the block returns. Jit: yes.
+    """
+    if self.remat:
+      return rematerialise.run_module(block, self, *arrays)
+    return block(self, *arrays)
 
 
 class Predictor(nn.Module):

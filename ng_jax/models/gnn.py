@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """NG-GNN: a graph neural network over neural graphs (paper, section 3)."""
 
+import functools
+
 from flax import linen as nn
 import jax
 import jraph
@@ -51,24 +53,31 @@ class GNNBackbone(base.NeuralGraphModel):
     Returns:
       Nodes and edge groups of the same shapes. Jit: yes.
     """
-    for i in range(self.num_layers):
+
+    def run(
+      model: GNNBackbone, nodes: jax.Array, edges: graphs.EdgeGroups, *, i: int
+    ) -> tuple[jax.Array, graphs.EdgeGroups]:
       nodes = layers.PNAConv(
-        self.hidden_size,
-        self.degree_constant,
-        self.modulation,
-        self.zero_small_std,
-        self.dtype,
+        model.hidden_size,
+        model.degree_constant,
+        model.modulation,
+        model.zero_small_std,
+        model.dtype,
         name=f'conv_{i}',
       )(nodes, edges, connectivity)
-      if i == self.num_layers - 1:
-        break
-      nodes = layers.GraphNorm(self.norm_mode, self.dtype, name=f'norm_{i}')(
+      if i == model.num_layers - 1:
+        return nodes, edges
+      nodes = layers.GraphNorm(model.norm_mode, model.dtype, name=f'norm_{i}')(
         nodes, connectivity
       )
-      nodes = nn.Dropout(self.dropout)(nn.silu(nodes), deterministic=not train)
+      nodes = nn.Dropout(model.dropout)(nn.silu(nodes), deterministic=not train)
       edges = layers.EdgeUpdate(
-        self.hidden_size, self.dtype, name=f'edge_update_{i}'
+        model.hidden_size, model.dtype, name=f'edge_update_{i}'
       )(nodes, edges, connectivity)
+      return nodes, edges
+
+    for i in range(self.num_layers):
+      nodes, edges = self.run_block(functools.partial(run, i=i), nodes, edges)
     return nodes, edges
 
 

@@ -2,6 +2,7 @@
 """NG-T: a relational transformer over neural graphs (paper, section 3)."""
 
 from collections.abc import Sequence
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -119,20 +120,27 @@ class TransformerBackbone(base.NeuralGraphModel):
       Nodes and edges of the same shapes. Jit: yes.
     """
     keys = self._key_mask(mask)
-    for i, update_edges in enumerate(edge_updates):
-      nodes, edges = layers.RelationalBlock(
-        self.attention_size,
-        self.num_heads,
-        self.node_hidden_size,
-        self.edge_hidden_size,
-        self.dropout,
-        update_edges,
-        self.use_norm,
-        self.modulate_values,
-        self.head_scale,
-        self.dtype,
+
+    def run(
+      model: TransformerBackbone, nodes: jax.Array, edges: jax.Array, *, i: int
+    ) -> tuple[jax.Array, jax.Array]:
+      return layers.RelationalBlock(
+        model.attention_size,
+        model.num_heads,
+        model.node_hidden_size,
+        model.edge_hidden_size,
+        model.dropout,
+        edge_updates[i],
+        model.use_norm,
+        model.modulate_values,
+        model.head_scale,
+        model.dtype,
         name=f'block_{i}',
       )(nodes, edges, keys, train=train)
+
+    for i in range(len(edge_updates)):
+      block = functools.partial(run, i=i)
+      nodes, edges = self.run_block(block, nodes, edges)
     return nodes, edges
 
   def _key_mask(self, mask: Any) -> Any:
