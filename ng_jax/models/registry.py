@@ -11,10 +11,17 @@ from ng_jax import specs
 from ng_jax.models import editing
 from ng_jax.models import gnn
 from ng_jax.models import transformer
+from ng_jax.models.baselines import dws
+from ng_jax.models.baselines import mlp
 from ng_jax.models.baselines import nfn
 from ng_jax.models.baselines import probing
+from ng_jax.models.baselines import statnn
 
 MODELS: dict[str, type[nn.Module]] = {
+  'dws': dws.WeightSpaceClassifier,
+  'dws_edit': dws.WeightSpaceEditor,
+  'mlp': mlp.FlatClassifier,
+  'mlp_edit': mlp.FlatEditor,
   'nfn': nfn.NeuralFunctionalNetwork,
   'nfn_edit': nfn.NeuralFunctionalEditor,
   'ng_gnn': gnn.NeuralGraphGNN,
@@ -22,6 +29,7 @@ MODELS: dict[str, type[nn.Module]] = {
   'ng_t': transformer.NeuralGraphTransformer,
   'ng_t_edit': editing.TransformerEditor,
   'probing': probing.Probing,
+  'statnn': statnn.StatNN,
 }
 
 
