@@ -11,12 +11,13 @@ from typing import Any
 
 from ng_jax.data import images as images_lib
 from ng_jax.data import inr_settings
+from ng_jax.data import settings as settings_lib
 from ng_jax.data import shards
 
 SETTINGS = 'settings.json'
 
 
-def check(folder: pathlib.Path, settings: inr_settings.InrSettings) -> None:
+def check(folder: pathlib.Path, settings: settings_lib.Settings) -> None:
   """Refuses a folder that belongs to something else.
 
   Args:
@@ -35,9 +36,9 @@ def check(folder: pathlib.Path, settings: inr_settings.InrSettings) -> None:
     old = found['settings']
   except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
     raise ValueError(
-      f'{folder} must be new, empty, or an INR data set, but its {SETTINGS} '
-      f'cannot be read ({error!r}); choose another name or data_dir. Nothing '
-      'was changed.'
+      f'{folder} must be new, empty, or {settings.title}, but its '
+      f'{SETTINGS} cannot be read ({error!r}); choose another name or '
+      'data_dir. Nothing was changed.'
     ) from error
   new = settings.to_dict()
   if old != new:
@@ -47,7 +48,7 @@ def check(folder: pathlib.Path, settings: inr_settings.InrSettings) -> None:
       if old.get(key) != new.get(key)
     ]
     raise ValueError(
-      f'{folder} holds an INR data set with other settings:\n  '
+      f'{folder} holds {settings.title} with other settings:\n  '
       + '\n  '.join(lines)
       + '\nGive these settings, or choose another name or data_dir. Nothing '
       'was changed.'
@@ -85,7 +86,7 @@ def describe(
 
 def claim(
   folder: pathlib.Path,
-  settings: inr_settings.InrSettings,
+  settings: settings_lib.Settings,
   description: dict[str, Any],
 ) -> None:
   """Writes the settings, or checks that the images are those of the start.
