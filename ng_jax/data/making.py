@@ -78,7 +78,11 @@ def make(
     settings.source, image_dir=image_dir, split_seed=settings.split_seed
   )
   jobs = jobs_lib.choose(settings, source)
-  description = claims.describe(source, settings)
+  description = claims.describe(
+    source,
+    num_train=settings.num_train + settings.num_validation,
+    num_test=settings.num_test,
+  )
   claims.claim(folder, settings, description)
   _make_shards(folder, settings, source, jobs)
   _assemble(folder, settings, jobs, description)
