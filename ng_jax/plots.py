@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of a run: learning curves, confusion matrix, INRs beside images.
+"""Figures of a run: learning curves, confusion matrix, rows of pictures.
 
 Needs matplotlib (extra `demo`), imported when a figure is made. Figures are
 made without pyplot, so nothing opens a window or changes a global setting.
@@ -40,38 +40,47 @@ def learning_curves(
   figure = _figure((9.0, 3.6))
   panels = figure.subplots(1, 2)
   for panel, quantity in zip(panels, ('loss', 'accuracy'), strict=True):
-    for prefix, label, colour, style in _CURVES:
-      name = f'{prefix}_{quantity}'
-      points = [(x['step'], x[name]) for x in lines if name in x]
-      if points:
-        panel.plot(
-          *zip(*points, strict=True),
-          color=colour,
-          linestyle=style,
-          marker='o' if len(points) < 30 else None,
-          markersize=3,
-          label=label,
-        )
-    panel.set_xlabel('optimizer step')
-    panel.grid(color='#dddddd', linewidth=0.6)
-    panel.spines[['top', 'right']].set_visible(False)
-    panel.set_xlim(left=0)
+    names = [f'{prefix}_{quantity}' for prefix, *_ in _CURVES]
+    _draw_curves(panel, lines, names)
   panels[0].set_ylabel('cross-entropy (nats)')
   panels[0].set_ylim(bottom=0)
   panels[1].set_ylabel('accuracy')
   panels[1].set_ylim(0, 1.02)
-  final = [x for x in lines if 'test_accuracy' in x]
-  if final:
-    panels[1].plot(
-      final[-1].get('best_step', final[-1]['step']),
-      final[-1]['test_accuracy'],
-      color='black',
-      linestyle='none',
-      marker='*',
-      markersize=10,
-      label=f'test {final[-1]["test_accuracy"]:.3f}',
-    )
+  _mark_test(panels[1], lines, 'test_accuracy')
   panels[1].legend(frameon=False, loc='lower right')
+  if title:
+    figure.suptitle(title)
+  return figure
+
+
+def error_curves(
+  lines: Sequence[Mapping[str, float]], *, title: str = ''
+) -> Any:
+  """Draws the squared error of edits over steps, on a logarithmic scale.
+
+  Args:
+    lines: of metrics.jsonl: 'step' and any of 'train_loss', 'validation_mse',
+      'test_mse', 'no_edit_mse' and 'best_step'.
+    title: above the figure.
+
+  Returns:
+    A matplotlib Figure with one panel. Jit: no.
+  """
+  figure = _figure((5.4, 3.6))
+  panel = figure.subplots()
+  _draw_curves(panel, lines, ('train_loss', 'validation_mse'))
+  _mark_test(panel, lines, 'test_mse')
+  before = [x['no_edit_mse'] for x in lines if 'no_edit_mse' in x]
+  if before:
+    panel.axhline(
+      before[-1],
+      color=_GREY,
+      linestyle=':',
+      label=f'test, no edit {before[-1]:.4f}',
+    )
+  panel.set_yscale('log')
+  panel.set_ylabel('squared error of a pixel (white is 1)')
+  panel.legend(frameon=False)
   if title:
     figure.suptitle(title)
   return figure
@@ -140,15 +149,33 @@ def renderings(
   Returns:
     A matplotlib Figure. Jit: no.
   """
-  num_images = images.shape[0]
-  figure = _figure((0.6 + 1.0 * num_images, 3.0))
-  panels = figure.subplots(2, num_images, squeeze=False)
-  for row, (stack, name) in enumerate(
-    ((images, 'image'), (rendered, 'its INR'))
-  ):
-    for column in range(num_images):
-      panel = panels[row, column]
-      picture = np.clip(stack[column], 0.0, 1.0)
+  return picture_rows(
+    {'image': images, 'its INR': rendered}, titles=titles, title=title
+  )
+
+
+def picture_rows(
+  rows: Mapping[str, np.ndarray],
+  *,
+  titles: Sequence[str],
+  title: str = '',
+) -> Any:
+  """Draws rows of pictures, one column an example.
+
+  Args:
+    rows: {label: [num_images, rows, columns, channels] float}, from top to
+      bottom, one or three channels; clipped to [0, 1] here.
+    titles: num_images short texts, above the columns.
+    title: above the figure.
+
+  Returns:
+    A matplotlib Figure. Jit: no.
+  """
+  figure = _figure((0.6 + 1.0 * len(titles), 0.8 + 1.1 * len(rows)))
+  panels = figure.subplots(len(rows), len(titles), squeeze=False)
+  for i, (name, stack) in enumerate(rows.items()):
+    for panel, picture in zip(panels[i], stack, strict=True):
+      picture = np.clip(picture, 0.0, 1.0)
       if picture.shape[-1] == 1:
         picture = picture[..., 0]
       panel.imshow(
@@ -156,9 +183,9 @@ def renderings(
       )
       panel.set_xticks([])
       panel.set_yticks([])
-      if row == 0:
-        panel.set_title(titles[column], fontsize=8)
-    panels[row, 0].set_ylabel(name)
+    panels[i, 0].set_ylabel(name)
+  for panel, text in zip(panels[0], titles, strict=True):
+    panel.set_title(text, fontsize=8)
   if title:
     figure.suptitle(title, color=_GREY, fontsize=10)
   return figure
@@ -185,6 +212,44 @@ def to_array(figure: Any) -> np.ndarray:
   canvas = backend_agg.FigureCanvasAgg(figure)
   canvas.draw()
   return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_curves(
+  panel: Any, lines: Sequence[Mapping[str, float]], names: Sequence[str]
+) -> None:
+  """Draws the metrics of training and of validation that the lines have."""
+  for name, (_, label, colour, style) in zip(names, _CURVES, strict=True):
+    points = [(x['step'], x[name]) for x in lines if name in x]
+    if points:
+      panel.plot(
+        *zip(*points, strict=True),
+        color=colour,
+        linestyle=style,
+        marker='o' if len(points) < 30 else None,
+        markersize=3,
+        label=label,
+      )
+  panel.set_xlabel('optimizer step')
+  panel.grid(color='#dddddd', linewidth=0.6)
+  panel.spines[['top', 'right']].set_visible(False)
+  panel.set_xlim(left=0)
+
+
+def _mark_test(
+  panel: Any, lines: Sequence[Mapping[str, float]], name: str
+) -> None:
+  """Marks the test metric with a star at the step that was selected."""
+  final = [x for x in lines if name in x]
+  if final:
+    panel.plot(
+      final[-1].get('best_step', final[-1]['step']),
+      final[-1][name],
+      color='black',
+      linestyle='none',
+      marker='*',
+      markersize=10,
+      label=f'test {final[-1][name]:.{3 if name == "test_accuracy" else 4}f}',
+    )
 
 
 def _figure(size: tuple[float, float]) -> Any:

@@ -155,3 +155,19 @@ class Siren:
     """
     pixels = self.apply(weights, jnp.asarray(self.coordinates(image_shape)))
     return pixels.reshape(*pixels.shape[:-2], *image_shape, pixels.shape[-1])
+
+  def render_pixels(
+    self, weights: specs.Weights, image_shape: tuple[int, int]
+  ) -> jax.Array:
+    """As `render`, on the scale where 0 is black and 1 is white.
+
+    Args:
+      weights: leaves [*batch, ...] float.
+      image_shape: (rows, columns).
+
+    Returns:
+      [*batch, rows, columns, n_L], not clipped; 'nfn' draws in [-1, 1], which
+      is mapped to [0, 1]. Jit: yes, with the shape static.
+    """
+    values = self.render(weights, image_shape)
+    return values if self.variant == 'dws' else 0.5 * (values + 1.0)

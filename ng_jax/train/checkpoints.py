@@ -16,6 +16,9 @@ import numpy as np
 
 from ng_jax.train import state as state_lib
 
+# Mode of selection -> factor that makes the largest value best.
+_SIGNS = {'max': 1.0, 'min': -1.0}
+
 
 class CheckpointStore:
   """The folder of a run's checkpoints; a context manager.
@@ -28,21 +31,30 @@ class CheckpointStore:
     directory: str | pathlib.Path,
     *,
     metric: str = 'validation_accuracy',
+    mode: str = 'max',
     keep: int = 2,
   ) -> None:
     """Opens a folder, making it when needed.
 
     Args:
       directory: of the checkpoints.
-      metric: name of the metric whose largest value is best; a later
-        checkpoint wins a tie.
+      metric: name of the metric that selects the best checkpoint; a later
+        one wins a tie.
+      mode: whether its largest ('max') or smallest ('min') value is best.
       keep: number of the latest checkpoints to keep besides the best.
+
+    Raises:
+      ValueError: unknown mode.
     """
+    if mode not in _SIGNS:
+      raise ValueError(
+        f'unknown mode {mode!r}; expected one of {sorted(_SIGNS)}.'
+      )
     import orbax.checkpoint as ocp
     from orbax.checkpoint import checkpoint_managers
 
     def value(metrics: dict[str, float]) -> float:
-      return metrics[metric]
+      return _SIGNS[mode] * metrics[metric]
 
     self.directory = pathlib.Path(directory).absolute()
     self._args = ocp.args

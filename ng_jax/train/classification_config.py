@@ -5,24 +5,10 @@ import dataclasses
 
 import ml_collections
 
-from ng_jax.data import inr
 from ng_jax.train import classifier
 from ng_jax.train import config as config_lib
+from ng_jax.train import run_config
 from ng_jax.weights import augment
-
-_POSITIVE = ('batch_size', 'eval_batch_size', 'eval_every', 'log_every')
-_NOT_NEGATIVE = ('microbatch_size', 'num_devices', 'num_steps', 'seed')
-_CHOICES = {
-  'dtype': ('float32', 'bfloat16'),
-  'matmul_precision': (
-    'default',
-    'bfloat16',
-    'tensorfloat32',
-    'float32',
-    'high',
-    'highest',
-  ),
-}
 
 
 def default_config(model: str = 'ng_gnn') -> ml_collections.ConfigDict:
@@ -32,68 +18,22 @@ def default_config(model: str = 'ng_gnn') -> ml_collections.ConfigDict:
     model: of `models.MODELS`; decides which options config.model has.
 
   Returns:
-    A config with every field there is:
-      data: fields of `inr.InrSettings`; data_dir, where made sets are kept;
-        image_dir, where the publishers' image files are.
+    A config with every field there is, those of `run_config.default_fields`
+    and
       model: name, and the options of the model.
       augmentation: enabled, and the fields of `augment.Augmentation`.
-      optimizer, schedule: see `optimizers.adamw`, `optimizers.make_schedule`;
-        schedule.decay_steps = 0 stands for the length of the run, so that a
-        resumed run that is made longer goes on along the longer schedule.
-      batch_size: examples of an optimizer step, over all devices.
-      microbatch_size: examples worked on at once on one device; 0 for all. On
-        a CPU 8 is twice as fast as 32, because temporaries stay in the cache.
-        With the model's norm_mode='batch', and for the batch norms of 'dws'
-        and 'mlp', it is the batch of the statistics.
-      num_epochs; num_steps: length of the run; num_steps unless it is 0.
-      eval_every, log_every: in optimizer steps.
-      dtype: computation dtype of the model, 'float32' or 'bfloat16'.
-      matmul_precision: as `jax.default_matmul_precision`; 'default' leaves it.
-      num_devices: 0 for all local ones.
 
   Raises:
     ValueError: unknown model.
   """
   return ml_collections.ConfigDict(
     {
-      'seed': 0,
-      'data': {
-        **dataclasses.asdict(inr.InrSettings()),
-        'data_dir': 'data',
-        'image_dir': '',
-      },
+      **run_config.default_fields(),
       'model': {'name': model, **classifier.model_options(model)},
       'augmentation': {
         'enabled': True,
         **dataclasses.asdict(augment.Augmentation()),
       },
-      'optimizer': {
-        'learning_rate': 1e-3,
-        'weight_decay': 5e-4,
-        'b1': 0.9,
-        'b2': 0.999,
-        'eps': 1e-8,
-        'amsgrad': True,
-        'clip_norm': 10.0,
-      },
-      'schedule': {
-        'name': 'constant',
-        'warmup_steps': 1000,
-        'decay_steps': 1,
-        'decay_rate': 1.0,
-        'final_fraction': 0.0,
-      },
-      'batch_size': 128,
-      'microbatch_size': 0,
-      'eval_batch_size': 128,
-      'num_epochs': 200,
-      'num_steps': 0,
-      'eval_every': 1000,
-      'log_every': 100,
-      'dtype': 'float32',
-      'matmul_precision': 'default',
-      'num_devices': 0,
-      'compilation_cache': True,
     }
   )
 
@@ -110,21 +50,4 @@ def check(config: ml_collections.ConfigDict) -> None:
   """
   name = config.get('model', {}).get('name', 'ng_gnn')
   config_lib.check_fields(config, default_config(name))
-  for field in _POSITIVE:
-    if config[field] < 1:
-      raise ValueError(f'config.{field} must be positive, got {config[field]}.')
-  for field in _NOT_NEGATIVE:
-    if config[field] < 0:
-      raise ValueError(
-        f'config.{field} must not be negative, got {config[field]}.'
-      )
-  for field, choices in _CHOICES.items():
-    if config[field] not in choices:
-      raise ValueError(
-        f'config.{field} must be one of {choices}, got {config[field]!r}.'
-      )
-  if not config.num_steps and config.num_epochs < 1:
-    raise ValueError(
-      'config.num_epochs must be positive unless num_steps is given, got '
-      f'{config.num_epochs}.'
-    )
+  run_config.check_values(config)

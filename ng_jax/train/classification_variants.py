@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variants of the classification configs, shared by the models.
+"""Variants of the classification configs, shared by the models."""
 
-A variant is a base ('paper', 'digits', ...) and any number of modifiers,
-joined by '+': 'paper+probes_64', 'digits+no_positions'.
-"""
-
-from collections.abc import Callable
 from typing import Any
 
 import ml_collections
 
 from ng_jax.train import classification_config
-from ng_jax.train import config as config_lib
+from ng_jax.train import variants
 
 # A batch norm wants all examples of a batch at once.
 _BATCH_NORM_MODELS = ('dws', 'mlp')
@@ -81,21 +76,13 @@ def _fashion_mnist(config: ml_collections.ConfigDict) -> None:
 
 def _digits(config: ml_collections.ConfigDict) -> None:
   """The 8x8 digits of scikit-learn: minutes on two cores."""
-  data = config.data
-  data.source = 'digits'
-  data.num_train, data.num_validation, data.num_test = 1_288, 150, 359
-  data.num_views = 5
-  data.hidden_sizes = (16, 16)
-  data.num_steps = 500
+  variants.digits_data(config)
   config.model.update(_DIGITS_MODELS[config.model.name])
   # Milder than the paper's: a turn of 45 degrees makes a 6 a 9.
   augmentation = config.augmentation
   augmentation.translation, augmentation.rotation = 0.1, 10.0
   augmentation.noise, augmentation.dropout = 0.0, 0.0
   augmentation.scale = (0.9, 1.1)
-  config.eval_batch_size = 64
-  config.eval_every = 250
-  config.log_every = 50
   if config.model.name != 'probing':  # Which is trained as published.
     _digits_schedule(config)
 
@@ -122,92 +109,52 @@ def _digits_schedule(config: ml_collections.ConfigDict) -> None:
 def _smoke(config: ml_collections.ConfigDict) -> None:
   """A few digits and steps: shows that everything runs, in seconds."""
   _digits(config)
-  data = config.data
-  data.num_train, data.num_validation, data.num_test = 24, 8, 8
-  data.num_views = 1
-  data.hidden_sizes = (8, 8)
-  data.num_steps = 50
+  variants.smoke_run(config)
   config.model.update(_SMOKE_MODELS[config.model.name])
-  config.batch_size = 8
-  config.eval_batch_size = 8
-  config.microbatch_size = 4
-  config.num_steps = 6
-  config.eval_every = 3
-  config.log_every = 2
 
 
 def _small(config: ml_collections.ConfigDict) -> None:
   """Fewer networks and epochs: an hour or so on two cores."""
-  data = config.data
-  data.num_train, data.num_validation, data.num_test = 4_000, 500, 1_000
-  config.num_epochs = 40
-  config.schedule.warmup_steps = min(300, config.schedule.warmup_steps)
-  config.eval_every = 125
+  variants.small_run(config)
   if config.model.name not in _BATCH_NORM_MODELS:
     config.microbatch_size = 8
 
 
 def _no_positions(config: ml_collections.ConfigDict) -> None:
   """Ablation: nodes do not know which input, layer or output they are."""
-  _set_model(config, position_embedding=False)
-
-
-def _probes_16(config: ml_collections.ConfigDict) -> None:
-  """16 learned probe inputs."""
-  _set_model(config, num_probes=16)
-
-
-def _probes_64(config: ml_collections.ConfigDict) -> None:
-  """64 learned probe inputs."""
-  _set_model(config, num_probes=64)
+  variants.set_model(config, position_embedding=False)
 
 
 def _original_recipe(config: ml_collections.ConfigDict) -> None:
   """Training as in the NFN paper: Adam, no decay, no warm-up, small batches."""
-  config.optimizer.learning_rate = 1e-4
-  config.optimizer.weight_decay = 0.0
-  config.optimizer.amsgrad = False
-  config.optimizer.clip_norm = 0.0
+  variants.nfn_recipe(config, rate=1e-4)
   config.schedule.warmup_steps = 0
-  config.batch_size = 32
   config.num_steps = 200_000
-
-
-def _set_model(config: ml_collections.ConfigDict, **options: Any) -> None:
-  """Sets options of the model; refuses those that it does not have."""
-  for option, value in options.items():
-    if option not in config.model:
-      raise ValueError(
-        f'this variant sets {option}, which the model {config.model.name!r} '
-        'does not have; choose another variant, or a model that has it.'
-      )
-    config.model[option] = value
 
 
 def _generated_probes(config: ml_collections.ConfigDict) -> None:
   """Probe inputs from a deep linear generator (ProbeGen)."""
-  _set_model(config, probe_source='generator')
+  variants.set_model(config, probe_source='generator')
   config.model.num_probes = config.model.num_probes or 64
 
 
-_Change = Callable[[ml_collections.ConfigDict], None]
-_BASES: dict[str, _Change] = {
+_BASES: dict[str, variants.Change] = {
   'paper': _paper,
   'mnist': _paper,
   'fashion_mnist': _fashion_mnist,
   'digits': _digits,
   'smoke': _smoke,
 }
-_MODIFIERS: dict[str, _Change] = {
+_MODIFIERS: dict[str, variants.Change] = {
   'small': _small,
   'no_positions': _no_positions,
   'original_recipe': _original_recipe,
-  'probes_16': _probes_16,
-  'probes_64': _probes_64,
+  'probes_16': variants.probes_16,
+  'probes_64': variants.probes_64,
   'generated_probes': _generated_probes,
 }
 # What a model is trained with in place of the defaults, before the base.
-_RECIPES: dict[str, _Change] = {
+_RECIPES: dict[str, variants.Change] = {
   'dws': _dws_recipe,
   'probing': _probing_recipe,
 }
@@ -228,14 +175,6 @@ def make_config(model: str, variant: str) -> ml_collections.ConfigDict:
       that sets what the model does not have.
   """
   config = classification_config.default_config(model)
-  parts = config_lib.choose_variant(variant, {**_BASES, **_MODIFIERS})
-  if parts[0] not in _BASES or any(part in _BASES for part in parts[1:]):
-    raise ValueError(
-      f'variant {variant!r} must be one base of {sorted(_BASES)}, followed by '
-      f"any of {sorted(_MODIFIERS)}, joined by '+'."
-    )
   if model in _RECIPES:
     _RECIPES[model](config)
-  for part in parts:
-    {**_BASES, **_MODIFIERS}[part](config)
-  return config
+  return variants.apply(config, variant, bases=_BASES, modifiers=_MODIFIERS)

@@ -14,7 +14,8 @@ from typing import Any
 import ml_collections
 
 # Fields that may change when a run is resumed: they say how long to train,
-# where things lie and on what to run, not what is learned.
+# where things lie, on what to run and what to evaluate on in the end, not what
+# is learned. A field stands for all those inside it.
 FREE_ON_RESUME = (
   'num_epochs',
   'num_steps',
@@ -22,6 +23,7 @@ FREE_ON_RESUME = (
   'compilation_cache',
   'data.data_dir',
   'data.image_dir',
+  'out_of_domain',
 )
 
 
@@ -137,7 +139,8 @@ def check_unchanged(
     f'{name}: {old.get(name, "(absent)")!r} in the checkpoint, '
     f'{new.get(name, "(absent)")!r} now'
     for name in sorted({*new, *old})
-    if new.get(name) != old.get(name) and name not in FREE_ON_RESUME
+    if new.get(name) != old.get(name)
+    and not {name, name.split('.')[0]} & set(FREE_ON_RESUME)
   ]
   if lines:
     raise ValueError(

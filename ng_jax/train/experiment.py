@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a config to everything that a run of classification needs.
+"""Everything that a run on INRs works with, built once.
 
-Data on the devices, the model, the optimizer, a fresh state and the compiled
-evaluation; built once, in the order in which errors are cheapest.
+Data on the devices, the optimizer, a fresh state, the compiled step and the
+compiled evaluation. What differs between experiments (the model, the loss,
+the targets) is given to `assemble` by their `prepare` functions.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,16 +18,14 @@ import numpy as np
 import optax
 
 from ng_jax import graphs
-from ng_jax import networks
 from ng_jax import specs
 from ng_jax.data import inr
-from ng_jax.train import classifier
 from ng_jax.train import devices as devices_lib
 from ng_jax.train import evaluate
 from ng_jax.train import optimizers
+from ng_jax.train import reading
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
-from ng_jax.weights import augment
 from ng_jax.weights import statistics
 
 # Purposes that the key of a run is folded with.
@@ -55,9 +54,10 @@ class Experiment:
   Attributes:
     config: of the run.
     dataset: as made or read.
-    data: {'weights': tree [num_rows, ...], 'label': [num_rows]} on the devices,
-      all splits one after the other, so that one compiled program serves all.
-    splits: {'train', 'validation', 'test'}.
+    data: {'weights': tree [num_rows, ...], and the targets [num_rows, ...]} on
+      the devices, all splits one after the other, so that one compiled program
+      serves all.
+    splits: {'train', 'validation', 'test'} and perhaps more.
     devices: that the run works on.
     optimizer: of the params.
     learning_rate: optimizer step to rate.
@@ -84,52 +84,53 @@ class Experiment:
     num_devices = len(self.devices) * jax.process_count()
     return num_devices * max(self.config.microbatch_size, 1)
 
-  def evaluate(
-    self, state: state_lib.TrainState, split: str
-  ) -> evaluate.Evaluation:
-    """Evaluates a state on a whole split."""
-    return evaluate.evaluate_split(
+  def measure(
+    self, state: state_lib.TrainState, split: str, *, names: tuple[str, ...]
+  ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Runs the evaluation over a split; see `evaluate.measure_split`."""
+    return evaluate.measure_split(
       self.eval_step,
       state,
       self.data,
-      labels=self.splits[split].labels,
-      num_classes=len(self.dataset.class_names),
+      names=names,
+      num_examples=self.splits[split].labels.size,
       batch_size=self.config.eval_batch_size,
       first_row=self.splits[split].first_row,
       multiple_of=self.multiple_of,
     )
 
 
-def prepare(config: ml_collections.ConfigDict) -> Experiment:
-  """Builds an experiment.
+def assemble(
+  config: ml_collections.ConfigDict,
+  dataset: inr.InrDataset,
+  *,
+  model: nn.Module,
+  data: dict[str, Any],
+  splits: Mapping[str, Split],
+  loss_function: steps.LossFunction,
+  metric_function: steps.MetricFunction,
+) -> Experiment:
+  """Builds an experiment from its parts.
 
   Args:
-    config: with the fields of `classification_config.default_config`.
+    config: with the fields of `run_config.default_fields`.
+    dataset: of the networks.
+    model: that reads them.
+    data: as `Experiment.data`, on the host.
+    splits: of the data.
+    loss_function: of training, see `steps`.
+    metric_function: of evaluation, see `steps`.
 
   Returns:
-    The experiment; making its data may take long the first time.
+    The experiment. Jit: no.
 
   Raises:
-    ValueError: bad options, too few devices, weights that are not finite.
+    ValueError: bad options, too few devices.
   """
   devices = devices_lib.choose(config.num_devices)
-  dataset = load_data(config.data)
-  for name, split in dataset.splits.items():
-    check_finite(split.weights, split=name)
+  learning_rate, optimizer = _optimizer(config, splits['train'].labels.size)
   topology = graphs.topology(dataset.network.spec)
-  model = make_model(config, dataset)
-  schedule = dict(config.schedule)
-  num_examples = len(dataset.splits['train'].labels)
-  schedule['decay_steps'] = schedule['decay_steps'] or num_steps(
-    config, num_examples
-  )
-  learning_rate = optimizers.make_schedule(
-    schedule.pop('name'), config.optimizer.learning_rate, **schedule
-  )
-  settings = dict(config.optimizer)
-  del settings['learning_rate']
-  optimizer = optimizers.adamw(learning_rate, **settings)
-  example = jax.tree.map(lambda x: x[:1], dataset.splits['train'].weights)
+  example = reading.example_of(dataset.splits['train'].weights)
 
   def init() -> state_lib.TrainState:
     key = jax.random.key(config.seed)
@@ -141,7 +142,17 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
       variables, optimizer, key=jax.random.fold_in(key, _TRAINING)
     )
 
-  data, splits = _concatenate(dataset)
+  train_step = functools.partial(
+    steps.train_step,
+    loss_function=loss_function,
+    optimizer=optimizer,
+    microbatch_size=config.microbatch_size,
+  )
+  eval_step = functools.partial(
+    steps.eval_step,
+    metric_function=metric_function,
+    microbatch_size=config.microbatch_size,
+  )
   return Experiment(
     config=config,
     dataset=dataset,
@@ -151,27 +162,24 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
     optimizer=optimizer,
     learning_rate=learning_rate,
     init=jax.jit(init),
-    train_step=devices_lib.make_step(
-      functools.partial(
-        steps.train_step,
-        loss_function=classifier.make_loss_function(
-          model, topology, augment=_augmentation(config, dataset.network)
-        ),
-        optimizer=optimizer,
-        microbatch_size=config.microbatch_size,
-      ),
-      devices,
-      donate_state=True,
-    ),
-    eval_step=devices_lib.make_step(
-      functools.partial(
-        steps.eval_step,
-        metric_function=classifier.make_metric_function(model, topology),
-        microbatch_size=config.microbatch_size,
-      ),
-      devices,
-    ),
+    train_step=devices_lib.make_step(train_step, devices, donate_state=True),
+    eval_step=devices_lib.make_step(eval_step, devices),
   )
+
+
+def _optimizer(
+  config: ml_collections.ConfigDict, num_examples: int
+) -> tuple[optax.Schedule, optax.GradientTransformation]:
+  """The learning rate and the optimizer of a config."""
+  schedule = dict(config.schedule)
+  schedule['decay_steps'] = schedule['decay_steps'] or num_steps(
+    config, num_examples
+  )
+  settings = dict(config.optimizer)
+  learning_rate = optimizers.make_schedule(
+    schedule.pop('name'), settings.pop('learning_rate'), **schedule
+  )
+  return learning_rate, optimizers.adamw(learning_rate, **settings)
 
 
 def num_steps(config: ml_collections.ConfigDict, num_examples: int) -> int:
@@ -231,13 +239,14 @@ def load_data(data: ml_collections.ConfigDict) -> inr.InrDataset:
 
 
 def make_model(
-  config: ml_collections.ConfigDict, dataset: inr.InrDataset
+  config: ml_collections.ConfigDict, dataset: inr.InrDataset, **options: Any
 ) -> nn.Module:
   """Makes the model of a config for the networks of a data set.
 
   Args:
     config: of the run.
     dataset: its training split gives the statistics.
+    **options: of the model, besides those of the config.
 
   Returns:
     A Flax module.
@@ -245,45 +254,42 @@ def make_model(
   Raises:
     ValueError: unknown model or option.
   """
-  options = config.model.to_dict()
-  return classifier.create_model(
-    options.pop('name'),
+  given = config.model.to_dict()
+  return reading.create_model(
+    given.pop('name'),
     network=dataset.network,
-    num_classes=len(dataset.class_names),
     statistics=statistics.from_weights(
       dataset.network.spec, dataset.splits['train'].weights
     ),
     dtype=config.dtype,
+    **given,
     **options,
   )
 
 
-def _augmentation(
-  config: ml_collections.ConfigDict, network: networks.Siren
-) -> classifier.Augmentation | None:
-  settings = config.augmentation.to_dict()
-  if not settings.pop('enabled'):
-    return None
-  return functools.partial(
-    augment.augment,
-    spec=network.spec,
-    settings=augment.Augmentation(**settings),
-  )
+def lay_out(
+  parts: Mapping[str, inr.InrSplit],
+) -> tuple[specs.Weights, dict[str, Split]]:
+  """Puts the networks of all splits into one tree of arrays, on the host.
 
+  Args:
+    parts: by the name of the split.
 
-def _concatenate(
-  dataset: inr.InrDataset,
-) -> tuple[dict[str, Any], dict[str, Split]]:
-  """Puts all splits into one tree of arrays, on the host."""
+  Returns:
+    Weights, leaves [num_rows, ...], and where each split lies. Jit: no.
+
+  Raises:
+    ValueError: weights that are not finite.
+  """
   splits: dict[str, Split] = {}
   first_row = 0
-  for name, split in dataset.splits.items():
-    labels = np.asarray(split.labels, np.int32)
-    splits[name] = Split(first_row, labels, np.asarray(split.image_index))
+  for name, part in parts.items():
+    check_finite(part.weights, split=name)
+    labels = np.asarray(part.labels, np.int32)
+    splits[name] = Split(first_row, labels, np.asarray(part.image_index))
     first_row += labels.size
   weights = jax.tree.map(
     lambda *leaves: np.concatenate(leaves),
-    *(split.weights for split in dataset.splits.values()),
+    *(part.weights for part in parts.values()),
   )
-  labels = np.concatenate([split.labels for split in splits.values()])
-  return {'weights': weights, 'label': labels}, splits
+  return weights, splits

@@ -146,9 +146,12 @@ def _close_window(
 
 
 def _postfix(metrics: dict[str, float]) -> dict[str, str]:
-  names = ('train_loss', 'train_accuracy', 'validation_accuracy')
+  names = (
+    *('train_loss', 'train_accuracy'),
+    *('validation_accuracy', 'validation_mse'),
+  )
   return {
-    name: f'{metrics[name]:.3f}'
+    name: f'{metrics[name]:.3g}'
     for name in names
     if name in metrics and math.isfinite(metrics[name])
   }

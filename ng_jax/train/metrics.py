@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact metrics of classification: sums over real examples, never means.
+"""Exact metrics: sums over real examples, never means.
 
 Padding may hold anything, huge values and NaN included.
 """
@@ -41,6 +41,49 @@ def classification_sums(
   }
 
 
+def mean_squared_error(pixels: jax.Array, targets: jax.Array) -> jax.Array:
+  """Error of each image, averaged over its pixels and channels.
+
+  Args:
+    pixels: [num_images, rows, columns, channels] float.
+    targets: the same shape.
+
+  Returns:
+    [num_images]. Jit: yes.
+  """
+  return jnp.mean(jnp.square(pixels - targets), axis=(1, 2, 3))
+
+
+def masked_sum(values: jax.Array, mask: jax.Array) -> jax.Array:
+  """Sum over the real examples.
+
+  Args:
+    values: [num_examples] float; padding may hold anything.
+    mask: [num_examples] bool, True for real examples.
+
+  Returns:
+    [] float. Jit: yes.
+  """
+  return jnp.sum(jnp.where(mask, values, 0.0))
+
+
+def averages(sums: Mapping[str, Any]) -> dict[str, float]:
+  """Divides every sum by 'count'.
+
+  Args:
+    sums: 'count' and others, numbers or arrays that are summed first (in
+      float64).
+
+  Returns:
+    {name: mean over examples} without 'count'; 0 for no examples. Jit: static.
+  """
+  totals = {
+    name: np.sum(np.asarray(value, np.float64)) for name, value in sums.items()
+  }
+  count = max(totals.pop('count'), 1.0)
+  return {name: float(total / count) for name, total in totals.items()}
+
+
 def means(sums: Mapping[str, Any]) -> dict[str, float]:
   """Turns sums into loss and accuracy.
 
@@ -51,14 +94,8 @@ def means(sums: Mapping[str, Any]) -> dict[str, float]:
   Returns:
     'loss' in nats and 'accuracy' in [0, 1]; 0 for no examples. Jit: static.
   """
-  totals = {
-    name: np.sum(np.asarray(value, np.float64)) for name, value in sums.items()
-  }
-  count = max(totals['count'], 1.0)
-  return {
-    'loss': float(totals['loss'] / count),
-    'accuracy': float(totals['correct'] / count),
-  }
+  found = averages(sums)
+  return {'loss': found['loss'], 'accuracy': found['correct']}
 
 
 def confusion_matrix(

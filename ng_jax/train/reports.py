@@ -71,23 +71,36 @@ def write_predictions(
     image_index: [num_examples] int, number of the image in the source.
     class_names: of the classes.
   """
+  rows = zip(
+    image_index, labels, found.predictions, found.confidences, strict=True
+  )
+  write_table(
+    path,
+    ('example', 'image', 'label', 'prediction', 'confidence'),
+    [
+      (number, image, class_names[label], class_names[guess], f'{sure:.4f}')
+      for number, (image, label, guess, sure) in enumerate(rows)
+    ],
+  )
+
+
+def write_table(
+  path: pathlib.Path,
+  columns: Sequence[str],
+  rows: Sequence[Sequence[Any]],
+) -> None:
+  """Writes a CSV file, under a temporary name first.
+
+  Args:
+    path: of the file.
+    columns: names, the first line.
+    rows: one value a column each.
+  """
   temporary = path.with_name(f'.part-{path.name}')
   with temporary.open('w', newline='', encoding='utf-8') as file:
     writer = csv.writer(file)
-    writer.writerow(['example', 'image', 'label', 'prediction', 'confidence'])
-    rows = zip(
-      image_index, labels, found.predictions, found.confidences, strict=True
-    )
-    for number, (image, label, prediction, confidence) in enumerate(rows):
-      writer.writerow(
-        [
-          number,
-          image,
-          class_names[label],
-          class_names[prediction],
-          f'{confidence:.4f}',
-        ]
-      )
+    writer.writerow(columns)
+    writer.writerows(rows)
   temporary.replace(path)
 
 
@@ -106,15 +119,13 @@ def inr_renderings(
     A matplotlib Figure, with the PSNR of each INR above its image. Jit: no.
   """
   part = dataset.split(split)
-  rows = _spread(part.labels, num_images)
+  rows = spread(part.labels, num_images)
   images = part.images[rows].astype(np.float32) / dataset.max_value
   weights = jax.tree.map(lambda leaf: leaf[rows], part.weights)
-  rendered = np.asarray(dataset.network.render(weights, images.shape[1:3]))
-  if dataset.network.variant == 'nfn':
-    rendered = (rendered + 1) / 2
+  rendered = dataset.network.render_pixels(weights, images.shape[1:3])
   return plots.renderings(
     images,
-    rendered,
+    np.asarray(rendered),
     titles=[
       f'{dataset.class_names[part.labels[row]]}, {part.psnr[row]:.0f} dB'
       for row in rows
@@ -123,8 +134,16 @@ def inr_renderings(
   )
 
 
-def _spread(labels: np.ndarray, number: int) -> np.ndarray:
-  """Rows of different labels, then further ones, in the order of the split."""
+def spread(labels: np.ndarray, number: int) -> np.ndarray:
+  """Rows of different labels, then further ones, in the order of the split.
+
+  Args:
+    labels: [num_examples] int.
+    number: at most so many rows.
+
+  Returns:
+    [at most number] int. Jit: no.
+  """
   _, first = np.unique(labels, return_index=True)
   others = np.setdiff1d(np.arange(labels.size), first)
   return np.concatenate([first, others])[:number]

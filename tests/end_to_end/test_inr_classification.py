@@ -3,45 +3,16 @@
 
 import csv
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-CONFIGS = ROOT / 'configs' / 'inr_classification'
+from tests.end_to_end import binaries
 
-
-@pytest.fixture(scope='module')
-def shared(tmp_path_factory):
-  """A folder for what all runs share: made data and compiled programs."""
-  return tmp_path_factory.mktemp('shared')
-
-
-def call(binary, *arguments, shared, cwd):
-  """Runs a binary from a folder of its own, as after an installation."""
-  environment = {
-    **os.environ,
-    'JAX_PLATFORMS': 'cpu',
-    'PYTHONPATH': str(ROOT),
-    'XDG_CACHE_HOME': str(shared / 'cache'),
-    # Nothing here depends on fast programs, but compiling them takes longest.
-    'XLA_FLAGS': '--xla_backend_optimization_level=0',
-  }
-  return subprocess.run(
-    [sys.executable, str(ROOT / 'experiments' / binary), *arguments],
-    env=environment,
-    cwd=cwd,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+CONFIGS = binaries.ROOT / 'configs' / 'inr_classification'
 
 
 def check_demo(shared, tmp_path):
-  done = call(
+  done = binaries.call(
     'demo.py',
     '--variant=smoke',
     f'--data_dir={shared / "data"}',
@@ -71,7 +42,7 @@ def check_demo(shared, tmp_path):
 )
 def test_train_evaluate_predict(model, shared, tmp_path):
   def run(mode):
-    done = call(
+    done = binaries.call(
       'inr_classification.py',
       f'--config={CONFIGS / model}.py:smoke',
       f'--config.data.data_dir={shared / "data"}',
@@ -128,7 +99,7 @@ def test_bad_command_lines_say_what_is_wrong(
   arguments, message, shared, tmp_path
 ):
   arguments[0] = arguments[0].replace('gnn.py', str(CONFIGS / 'gnn.py'))
-  done = call(
+  done = binaries.call(
     'inr_classification.py',
     *arguments,
     '--workdir=run',

@@ -4,7 +4,6 @@
 import json
 
 import jax
-from jax.experimental.compilation_cache import compilation_cache as cache
 import numpy as np
 import pytest
 
@@ -14,33 +13,15 @@ from ng_jax.train import checkpoints
 from ng_jax.train import classification
 from ng_jax.train import classification_config
 from ng_jax.train import classification_variants
-from ng_jax.train import classifier
 from ng_jax.train import experiment
 from ng_jax.train import logging as logging_lib
+from ng_jax.train import reading
+from tests.train import runs
 
 MODELS = ('ng_gnn', 'ng_t')
 
 
-@pytest.fixture(scope='module', autouse=True)
-def compilation_cache(tmp_path_factory):
-  """Compiles each program once for all runs of this file."""
-  names = {
-    'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
-    'jax_persistent_cache_min_compile_time_secs': 0.0,
-  }
-  before = {name: getattr(jax.config, name) for name in names}
-  cache.reset_cache()
-  for name, value in names.items():
-    jax.config.update(name, value)
-  yield
-  for name, value in before.items():
-    jax.config.update(name, value)
-  cache.reset_cache()
-
-
-@pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-  return str(tmp_path_factory.mktemp('data'))
+pytestmark = pytest.mark.usefixtures('compilation_cache')
 
 
 @pytest.fixture
@@ -57,19 +38,6 @@ def final_state(workdir):
     return step, store.metrics(step)
 
 
-def untimed(path):
-  return [
-    {k: v for k, v in line.items() if k != 'steps_per_second'}
-    for line in logging_lib.read_metrics(path)
-  ]
-
-
-def arrays(workdir, like):
-  with checkpoints.CheckpointStore(workdir / 'checkpoints') as store:
-    state = store.restore(like, step=store.latest_step())
-  return jax.tree.leaves((state.params, state.opt_state, state.step))
-
-
 def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
   whole, parts = tmp_path / 'whole', tmp_path / 'parts'
   config.num_steps = 6
@@ -78,12 +46,12 @@ def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
   classification.run(config, parts)
   config.num_steps = 6
   found = classification.run(config, parts)
-  like = jax.eval_shape(experiment.prepare(config).init)
-  for a, b in zip(arrays(whole, like), arrays(parts, like), strict=True):
-    np.testing.assert_array_equal(a, b)
-  for name in set(expected) - {'steps_per_second'}:
-    assert found[name] == expected[name], name
-  lines = [untimed(x / 'metrics.jsonl') for x in (whole, parts)]
+  like = jax.eval_shape(classification.prepare(config).init)
+  runs.assert_equal_states(
+    *(runs.latest_state(x, like) for x in (whole, parts))
+  )
+  runs.assert_equal_metrics(found, expected)
+  lines = [runs.untimed_lines(x) for x in (whole, parts)]
   assert lines[0] == lines[1]
   assert [line['step'] for line in lines[0]] == [2, 3, 4, 6]
   check_workdir(config, whole, expected)
@@ -100,17 +68,11 @@ def test_a_resumed_run_with_batch_norm_equals_an_uninterrupted_one(
   classification.run(config, parts)
   config.num_steps = 6
   found = classification.run(config, parts)
-  for name in set(expected) - {'steps_per_second'}:
-    assert found[name] == expected[name], name
-  like = jax.eval_shape(experiment.prepare(config).init)
-  states = []
-  for workdir in (whole, parts):
-    with checkpoints.CheckpointStore(workdir / 'checkpoints') as store:
-      states.append(store.restore(like, step=6))
-  a, b = (jax.tree.leaves((s.params, s.batch_stats)) for s in states)
-  for x, y in zip(a, b, strict=True):
-    np.testing.assert_array_equal(x, y)
-  initial = jax.tree.leaves(experiment.prepare(config).init().batch_stats)
+  runs.assert_equal_metrics(found, expected)
+  like = jax.eval_shape(classification.prepare(config).init)
+  states = [runs.latest_state(workdir, like) for workdir in (whole, parts)]
+  runs.assert_equal_states(*states)
+  initial = jax.tree.leaves(classification.prepare(config).init().batch_stats)
   moved = jax.tree.leaves(states[0].batch_stats)
   assert all(np.any(x != y) for x, y in zip(initial, moved, strict=True))
 
@@ -199,9 +161,7 @@ def test_weights_that_are_not_finite_are_refused():
 
 def test_degree_constant_is_that_of_the_reference():
   topology = graphs.topology(networks.Siren((2, 32, 32, 1)).spec)
-  assert classifier.degree_constant(topology) == pytest.approx(
-    2.246871, abs=1e-6
-  )
+  assert reading.degree_constant(topology) == pytest.approx(2.246871, abs=1e-6)
 
 
 @pytest.mark.parametrize('model', MODELS)
@@ -241,9 +201,9 @@ def test_variants_and_modifiers():
   for name in ('dws', 'mlp', 'statnn'):
     for base in ('paper', 'mnist', 'fashion_mnist', 'digits', 'smoke'):
       classification_config.check(make(name, base + '+small'))
-    with pytest.raises(ValueError, match="'probes_16' is not for the model"):
+    with pytest.raises(ValueError, match='sets num_probes, which the model'):
       make(name, 'paper+probes_16')
-    with pytest.raises(ValueError, match="has no option 'position_embedding'"):
+    with pytest.raises(ValueError, match='sets position_embedding, which the'):
       make(name, 'paper+no_positions')
   assert make('dws', 'fashion_mnist').optimizer.learning_rate == 5e-3
   assert make('dws', 'paper').batch_size == 512
@@ -286,7 +246,7 @@ def test_probing_learns_and_its_rate_ends_at_zero(data_dir, tmp_path):
   config.optimizer.learning_rate = 1e-2
   config.model.num_probes, config.model.hidden_size = 32, 64
   assert experiment.num_steps(config, 24) == 120
-  prepared = experiment.prepare(config)
+  prepared = classification.prepare(config)
   assert float(prepared.learning_rate(119)) == pytest.approx(0, abs=1e-9)
   assert float(prepared.learning_rate(59)) == pytest.approx(5e-3, rel=1e-3)
   last = classification.run(config, tmp_path)
@@ -326,7 +286,7 @@ def test_a_model_that_is_no_classifier():
 
 def test_bfloat16_is_the_models_choice_only(config):
   config.dtype = 'bfloat16'
-  prepared = experiment.prepare(config)
+  prepared = classification.prepare(config)
   state = jax.eval_shape(prepared.init)
   sums, results = jax.eval_shape(
     prepared.eval_step, state, prepared.data, np.arange(8, dtype=np.int32)

@@ -116,9 +116,15 @@ def test_evaluation_counts_every_example_once(batch_size):
     devices.choose(1),
   )
   labels = np.asarray(data['y'])
-  found = evaluate.evaluate_split(
-    step, state, data, labels=labels, num_classes=3, batch_size=batch_size
+  measured = evaluate.measure_split(
+    step,
+    state,
+    data,
+    names=evaluate.CLASSIFICATION,
+    num_examples=labels.size,
+    batch_size=batch_size,
   )
+  found = evaluate.classification(*measured, labels=labels, num_classes=3)
   logits = data['x'] * 0.5 @ state.params['kernel']
   predictions = np.argmax(logits, axis=-1)
   np.testing.assert_array_equal(found.predictions, predictions)
@@ -165,9 +171,12 @@ def train(num_devices, microbatch_size, dropout):
   eval_step = devices.make_step(
     functools.partial(
       steps.eval_step, metric_function=linear_task.metric_function), chosen)
-  found = evaluate.evaluate_split(
-    eval_step, state, data, labels=np.asarray(data['y']), num_classes=3,
-    batch_size=8, multiple_of=8)
+  labels = np.asarray(data['y'])
+  found = evaluate.classification(
+    *evaluate.measure_split(
+      eval_step, state, data, names=evaluate.CLASSIFICATION,
+      num_examples=labels.size, batch_size=8, multiple_of=8),
+    labels=labels, num_classes=3)
   return jax.device_get((state.params, state.opt_state, sums, found.loss,
                          found.confusion, found.predictions))
 

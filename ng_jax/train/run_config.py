@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fields that the configs of all runs on INRs share, and their checks."""
+
+import dataclasses
+from typing import Any
+
+import ml_collections
+
+from ng_jax.data import inr
+
+_POSITIVE = ('batch_size', 'eval_batch_size', 'eval_every', 'log_every')
+_NOT_NEGATIVE = ('microbatch_size', 'num_devices', 'num_steps', 'seed')
+_CHOICES = {
+  'dtype': ('float32', 'bfloat16'),
+  'matmul_precision': (
+    'default',
+    'bfloat16',
+    'tensorfloat32',
+    'float32',
+    'high',
+    'highest',
+  ),
+}
+
+
+def default_fields() -> dict[str, Any]:
+  """The paper's settings for reading MNIST INRs (section 4.1 and its code).
+
+  Returns:
+    {field: default}:
+      seed: of the parameters, the order of the data and what training draws.
+      data: fields of `inr.InrSettings`; data_dir, where made sets are kept;
+        image_dir, where the publishers' image files are.
+      optimizer, schedule: see `optimizers.adamw`, `optimizers.make_schedule`;
+        schedule.decay_steps = 0 stands for the length of the run, so that a
+        resumed run that is made longer goes on along the longer schedule.
+      batch_size: examples of an optimizer step, over all devices.
+      microbatch_size: examples worked on at once on one device; 0 for all. On
+        a CPU 8 is twice as fast as 32, because temporaries stay in the cache.
+        With the model's norm_mode='batch', and for the batch norms of 'dws',
+        'dws_edit' and 'mlp', it is the batch of the statistics.
+      num_epochs; num_steps: length of the run; num_steps unless it is 0.
+      eval_every, log_every: in optimizer steps.
+      dtype: computation dtype of the model, 'float32' or 'bfloat16'.
+      matmul_precision: as `jax.default_matmul_precision`; 'default' leaves it.
+      num_devices: 0 for all local ones.
+    Jit: no.
+  """
+  return {
+    'seed': 0,
+    'data': {
+      **dataclasses.asdict(inr.InrSettings()),
+      'data_dir': 'data',
+      'image_dir': '',
+    },
+    'optimizer': {
+      'learning_rate': 1e-3,
+      'weight_decay': 5e-4,
+      'b1': 0.9,
+      'b2': 0.999,
+      'eps': 1e-8,
+      'amsgrad': True,
+      'clip_norm': 10.0,
+    },
+    'schedule': {
+      'name': 'constant',
+      'warmup_steps': 1000,
+      'decay_steps': 1,
+      'decay_rate': 1.0,
+      'final_fraction': 0.0,
+    },
+    'batch_size': 128,
+    'microbatch_size': 0,
+    'eval_batch_size': 128,
+    'num_epochs': 200,
+    'num_steps': 0,
+    'eval_every': 1000,
+    'log_every': 100,
+    'dtype': 'float32',
+    'matmul_precision': 'default',
+    'num_devices': 0,
+    'compilation_cache': True,
+  }
+
+
+def check_values(config: ml_collections.ConfigDict) -> None:
+  """Refuses values out of range in the fields of `default_fields`.
+
+  Args:
+    config: with all of these fields.
+
+  Raises:
+    ValueError: names the field, the rule and the value.
+  """
+  for field in _POSITIVE:
+    if config[field] < 1:
+      raise ValueError(f'config.{field} must be positive, got {config[field]}.')
+  for field in _NOT_NEGATIVE:
+    if config[field] < 0:
+      raise ValueError(
+        f'config.{field} must not be negative, got {config[field]}.'
+      )
+  for field, choices in _CHOICES.items():
+    if config[field] not in choices:
+      raise ValueError(
+        f'config.{field} must be one of {choices}, got {config[field]!r}.'
+      )
+  if not config.num_steps and config.num_epochs < 1:
+    raise ValueError(
+      'config.num_epochs must be positive unless num_steps is given, got '
+      f'{config.num_epochs}.'
+    )
