@@ -193,10 +193,10 @@ def make_loss_function(
       drawn = jax.vmap(augmentation.apply)(keys.examples, examples['weights'])
       examples = {**examples, 'weights': drawn}
     graph, targets, mask = unpack(examples, mask)
-    logits = model.apply(
+    logits: Any = model.apply(
       variables, graph, train=True, rngs={'dropout': keys.microbatch}
     )
-    sums = regression.loss_sums(logits[:, 0], targets, mask, loss=loss)  # type: ignore[index]
+    sums = regression.loss_sums(logits[:, 0], targets, mask, loss=loss)
     return sums['loss'], (sums, {})
 
   return loss_function

@@ -24,6 +24,7 @@ from ng_jax.train import devices as devices_lib
 from ng_jax.train import evaluate
 from ng_jax.train import optimizers
 from ng_jax.train import reading
+from ng_jax.train import sampler
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
 from ng_jax.weights import statistics
@@ -84,6 +85,17 @@ class Experiment:
     num_devices = len(self.devices) * jax.process_count()
     return num_devices * max(self.config.microbatch_size, 1)
 
+  def sampler(self) -> sampler.IndexSampler:
+    """Batches of the training split."""
+    train = self.splits['train']
+    return sampler.IndexSampler(
+      num_examples=train.labels.size,
+      batch_size=self.config.batch_size,
+      seed=self.config.seed,
+      multiple_of=self.multiple_of,
+      first_row=train.first_row,
+    )
+
   def measure(
     self, state: state_lib.TrainState, split: str, *, names: tuple[str, ...]
   ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -128,7 +140,8 @@ def assemble(
     ValueError: bad options, too few devices.
   """
   devices = devices_lib.choose(config.num_devices)
-  learning_rate, optimizer = _optimizer(config, splits['train'].labels.size)
+  total_steps = num_steps(config, splits['train'].labels.size)
+  learning_rate, optimizer = make_optimizer(config, total_steps)
   topology = graphs.topology(dataset.network.spec)
   example = reading.example_of(dataset.splits['train'].weights)
 
@@ -167,14 +180,23 @@ def assemble(
   )
 
 
-def _optimizer(
-  config: ml_collections.ConfigDict, num_examples: int
+def make_optimizer(
+  config: ml_collections.ConfigDict, total_steps: int
 ) -> tuple[optax.Schedule, optax.GradientTransformation]:
-  """The learning rate and the optimizer of a config."""
+  """The learning rate and the optimizer of a config.
+
+  Args:
+    config: of the run.
+    total_steps: optimizer steps of the run.
+
+  Returns:
+    Optimizer step to rate, and the optimizer. Jit: no.
+
+  Raises:
+    ValueError: bad options.
+  """
   schedule = dict(config.schedule)
-  schedule['decay_steps'] = schedule['decay_steps'] or num_steps(
-    config, num_examples
-  )
+  schedule['decay_steps'] = schedule['decay_steps'] or total_steps
   settings = dict(config.optimizer)
   learning_rate = optimizers.make_schedule(
     schedule.pop('name'), settings.pop('learning_rate'), **schedule

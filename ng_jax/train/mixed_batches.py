@@ -14,7 +14,7 @@ A part is one row for `ng_jax.train.steps`, where gradients are added over rows.
 from collections.abc import Iterator, Sequence
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -26,7 +26,8 @@ from ng_jax.train import sampler
 Network = tuple[graphs.Topology, specs.Weights]
 
 
-class Batch(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Batch:
   """A batch that is laid out.
 
   Attributes:
@@ -141,9 +142,7 @@ class Stacked:
       )
       for part in parts
     ]
-    return _join(
-      laid_out, parts, self.targets, self.part_size, self.num_parts
-    )
+    return _join(laid_out, parts, self.targets, self.part_size, self.num_parts)
 
   def batches_in_order(
     self, rows: np.ndarray, batch_size: int
@@ -200,7 +199,7 @@ class BucketSampler:
     """
     epoch, position = divmod(step, self.steps_per_epoch)
     rng = np.random.default_rng([self.seed, epoch])
-    batches = []
+    batches: list[np.ndarray] = []
     for group in self.groups:
       batches += cut(rng.permutation(group), self.batch_size)
     return batches[rng.permutation(len(batches))[position]]

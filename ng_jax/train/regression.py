@@ -56,21 +56,17 @@ def loss_sums(
   }
 
 
-def summarize(sums: Mapping[str, Any]) -> dict[str, float]:
-  """Exact mean loss over a window of steps, and the mean gradient norm.
+def average(sums: Mapping[str, Any]) -> dict[str, float]:
+  """Exact mean loss over a window of steps.
 
   Args:
-    sums: 'loss', 'count' and 'gradient_norm', [num_steps].
+    sums: 'loss' and 'count', [num_steps].
 
   Returns:
-    'loss' and 'gradient_norm'. Jit: no.
+    'loss'. Jit: no.
   """
-  total = {name: np.asarray(x, np.float64) for name, x in sums.items()}
-  count = max(total['count'].sum(), 1.0)
-  return {
-    'loss': float(total['loss'].sum() / count),
-    'gradient_norm': float(total['gradient_norm'].mean()),
-  }
+  total = {name: np.sum(x, dtype=np.float64) for name, x in sums.items()}
+  return {'loss': float(total['loss'] / max(total['count'], 1.0))}
 
 
 @dataclasses.dataclass(frozen=True)

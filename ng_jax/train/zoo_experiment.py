@@ -8,6 +8,7 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
@@ -20,9 +21,7 @@ from ng_jax.train import accuracy_predictor
 from ng_jax.train import devices as devices_lib
 from ng_jax.train import experiment as experiment_lib
 from ng_jax.train import layouts as layouts_lib
-from ng_jax.train import optimizers
 from ng_jax.train import regression
-from ng_jax.train import sampler as sampler_lib
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
 from ng_jax.train import zoo_sources
@@ -47,6 +46,7 @@ class Experiment:
     init: makes the state before the first step.
     train_step: (state, nothing, rows) -> state, sums.
     eval_step: (state, data, index) -> sums, results.
+    data: nothing; batches come from the layout.
   """
 
   config: ml_collections.ConfigDict
@@ -58,6 +58,7 @@ class Experiment:
   init: Callable[[], state_lib.TrainState]
   train_step: Callable[..., Any]
   eval_step: Callable[..., Any]
+  data: None = None
 
   def sampler(self) -> Any:
     """Batches of the training split."""
@@ -117,14 +118,16 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
     **options,
   )
   layout, unpack = _choose_layout(config, zoo, topologies, model, devices)
-  learning_rate, optimizer = _make_optimizer(config, layout, rows['train'])
-  example = layout.batch(next(layout.batches_in_order(rows['train'], 1)))
+  batches = layout.sampler(rows['train'], batch_size=config.batch_size, seed=0)
+  learning_rate, optimizer = experiment_lib.make_optimizer(
+    config, config.num_steps or config.num_epochs * batches.steps_per_epoch
+  )
+  example, mask = _example(layout, rows['train'])
 
   def init() -> state_lib.TrainState:
     key = jax.random.key(config.seed)
-    taken, mask = steps.gather(example.data, example.index[:1])
     variables = model.init(
-      {'params': jax.random.fold_in(key, _INIT)}, unpack(taken, mask)[0]
+      {'params': jax.random.fold_in(key, _INIT)}, unpack(example, mask)[0]
     )
     return state_lib.create(
       variables, optimizer, key=jax.random.fold_in(key, _TRAINING)
@@ -169,6 +172,13 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
       devices,
     ),
   )
+
+
+def _example(layout: layouts_lib.Layout, rows: np.ndarray) -> tuple[Any, Any]:
+  """One row of a batch's data, to initialise a model with."""
+  batch = layout.batch(next(layout.batches_in_order(rows, 1)))
+  data = jax.tree.map(jnp.asarray, batch.data)
+  return steps.gather(data, jnp.asarray(batch.index[:1]))
 
 
 def _check_finite(zoo: cnn_zoo.CnnZoo) -> None:
@@ -233,26 +243,3 @@ def _choose_layout(
     multiple_of=len(devices),
   )
   return mixed, accuracy_predictor.unpack_parts
-
-
-def _make_optimizer(
-  config: ml_collections.ConfigDict,
-  layout: layouts_lib.Layout,
-  rows: np.ndarray,
-) -> tuple[optax.Schedule, optax.GradientTransformation]:
-  schedule, settings = dict(config.schedule), dict(config.optimizer)
-  batches = layout.sampler(rows, batch_size=config.batch_size, seed=0)
-  schedule['decay_steps'] = schedule['decay_steps'] or num_steps(
-    config, batches
-  )
-  learning_rate = optimizers.make_schedule(
-    schedule.pop('name'), settings.pop('learning_rate'), **schedule
-  )
-  return learning_rate, optimizers.adamw(learning_rate, **settings)
-
-
-def num_steps(config: ml_collections.ConfigDict, batches: Any) -> int:
-  """Optimizer steps of a run: config.num_steps, or those of its epochs."""
-  return int(
-    config.num_steps or config.num_epochs * batches.steps_per_epoch
-  )

@@ -11,6 +11,7 @@ A zoo lies in a folder named by a hash of its settings and is made once.
 from ng_jax.data.cnn_zoo.loading import CnnZoo
 from ng_jax.data.cnn_zoo.loading import load
 from ng_jax.data.cnn_zoo.loading import make_or_load
+from ng_jax.data.cnn_zoo.loading import read_card
 from ng_jax.data.cnn_zoo.loading import ZooSplit
 from ng_jax.data.cnn_zoo.making import make
 from ng_jax.data.cnn_zoo.settings import ZooSettings
@@ -22,4 +23,5 @@ __all__ = (
   'load',
   'make',
   'make_or_load',
+  'read_card',
 )

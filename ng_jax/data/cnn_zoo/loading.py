@@ -150,6 +150,15 @@ def load(path: str | os.PathLike[str]) -> CnnZoo:
   return CnnZoo(settings.source, splits, card, path)
 
 
+def read_card(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+  """The card of a zoo, None as long as it is unfinished. Jit: no."""
+  file = pathlib.Path(path) / making.CARD
+  if not file.exists():
+    return None
+  card: dict[str, Any] = json.loads(file.read_text(encoding='utf-8'))
+  return card
+
+
 def _to_split(
   examples: Sequence[dict[str, Any]], path: pathlib.Path
 ) -> ZooSplit:
