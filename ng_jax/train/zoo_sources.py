@@ -8,6 +8,9 @@ import ml_collections
 
 from ng_jax.data import cnn_zoo
 from ng_jax.data import settings as settings_lib
+from ng_jax.data.cnn_zoo import folder
+from ng_jax.data.cnn_zoo import small_zoo
+from ng_jax.data.cnn_zoo import wild_park
 
 
 def default_fields() -> dict[str, object]:
@@ -65,5 +68,10 @@ def _make(data: ml_collections.ConfigDict) -> cnn_zoo.CnnZoo:
 
 
 KINDS: dict[str, Callable[[ml_collections.ConfigDict], cnn_zoo.CnnZoo]] = {
+  'folder': lambda data: folder.read(data.path),
   'made': _make,
+  'small_zoo': lambda data: small_zoo.read(
+    data.path, split_file=data.split_file
+  ),
+  'wild_park': lambda data: wild_park.read(data.path),
 }
