@@ -4,7 +4,13 @@
 python experiments/cnn_generalization.py \
   --config=configs/cnn_generalization/gnn.py:digits --workdir=runs/zoo_gnn
 
-Fields are changed on the command line, as in --config.batch_size=64.
+Fields are changed on the command line, as in --config.batch_size=64. A zoo of
+one's own, a folder of .safetensors or .npz files, labels.csv and spec.json (see
+`ng_jax.data.cnn_zoo.folder`), is read with
+
+  --config.data.kind=folder --config.data.path=<folder>
+
+and published ones with --config.data.kind=small_zoo or =wild_park.
 """
 
 import os

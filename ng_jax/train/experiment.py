@@ -141,7 +141,7 @@ def assemble(
   """
   devices = devices_lib.choose(config.num_devices)
   total_steps = num_steps(config, splits['train'].labels.size)
-  learning_rate, optimizer = make_optimizer(config, total_steps)
+  learning_rate, optimizer = optimizers.from_config(config, total_steps)
   topology = graphs.topology(dataset.network.spec)
   example = reading.example_of(dataset.splits['train'].weights)
 
@@ -178,30 +178,6 @@ def assemble(
     train_step=devices_lib.make_step(train_step, devices, donate_state=True),
     eval_step=devices_lib.make_step(eval_step, devices),
   )
-
-
-def make_optimizer(
-  config: ml_collections.ConfigDict, total_steps: int
-) -> tuple[optax.Schedule, optax.GradientTransformation]:
-  """The learning rate and the optimizer of a config.
-
-  Args:
-    config: of the run.
-    total_steps: optimizer steps of the run.
-
-  Returns:
-    Optimizer step to rate, and the optimizer. Jit: no.
-
-  Raises:
-    ValueError: bad options.
-  """
-  schedule = dict(config.schedule)
-  schedule['decay_steps'] = schedule['decay_steps'] or total_steps
-  settings = dict(config.optimizer)
-  learning_rate = optimizers.make_schedule(
-    schedule.pop('name'), settings.pop('learning_rate'), **schedule
-  )
-  return learning_rate, optimizers.adamw(learning_rate, **settings)
 
 
 def num_steps(config: ml_collections.ConfigDict, num_examples: int) -> int:

@@ -19,8 +19,8 @@ from ng_jax.data import cnn_zoo
 from ng_jax.models.baselines import statnn
 from ng_jax.train import accuracy_predictor
 from ng_jax.train import devices as devices_lib
-from ng_jax.train import experiment as experiment_lib
 from ng_jax.train import layouts as layouts_lib
+from ng_jax.train import optimizers
 from ng_jax.train import regression
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
@@ -119,7 +119,7 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
   )
   layout, unpack = _choose_layout(config, zoo, topologies, model, devices)
   batches = layout.sampler(rows['train'], batch_size=config.batch_size, seed=0)
-  learning_rate, optimizer = experiment_lib.make_optimizer(
+  learning_rate, optimizer = optimizers.from_config(
     config, config.num_steps or config.num_epochs * batches.steps_per_epoch
   )
   example, mask = _example(layout, rows['train'])

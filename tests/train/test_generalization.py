@@ -81,11 +81,8 @@ def test_evaluation_is_exact_per_network(model, monkeypatch):
   state = experiment.init()
   found = experiment.evaluate(state, 'test')
   rows = experiment.rows['test']
-  everything = _networks(zoo)
-  alone = _predict_alone(experiment, state, everything[: rows[0]] + networks)[
-    rows[0] :
-  ]
-  np.testing.assert_allclose(found.predictions[:4], alone, rtol=2e-5)
+  alone = _predict_alone(experiment, state, _networks(zoo), rows[:3])
+  np.testing.assert_allclose(found.predictions[:3], alone, rtol=2e-5)
   targets = zoo.splits['test'].accuracy
   p = found.predictions.astype(np.float64)
   loss = -np.mean(targets * np.log(p) + (1 - targets) * np.log(1 - p))
