@@ -24,29 +24,34 @@ _CURVES = (
 
 
 def learning_curves(
-  lines: Sequence[Mapping[str, float]], *, title: str = ''
+  lines: Sequence[Mapping[str, float]],
+  *,
+  title: str = '',
+  quantity: str = 'accuracy',
 ) -> Any:
-  """Draws loss and accuracy over steps.
+  """Draws loss and accuracy, or another quantity, over steps.
 
   Args:
     lines: of metrics.jsonl: 'step' and any of 'train_loss',
       'train_accuracy', 'validation_loss', 'validation_accuracy',
       'test_accuracy' and 'best_step'.
     title: above the figure.
+    quantity: in place of 'accuracy' in these names, at most 1.
 
   Returns:
     A matplotlib Figure with two panels. Jit: no.
   """
   figure = _figure((9.0, 3.6))
   panels = figure.subplots(1, 2)
-  for panel, quantity in zip(panels, ('loss', 'accuracy'), strict=True):
-    names = [f'{prefix}_{quantity}' for prefix, *_ in _CURVES]
-    _draw_curves(panel, lines, names)
+  for panel, name in zip(panels, ('loss', quantity), strict=True):
+    _draw_curves(panel, lines, [f'{prefix}_{name}' for prefix, *_ in _CURVES])
   panels[0].set_ylabel('cross-entropy (nats)')
   panels[0].set_ylim(bottom=0)
-  panels[1].set_ylabel('accuracy')
-  panels[1].set_ylim(0, 1.02)
-  _mark_test(panels[1], lines, 'test_accuracy')
+  panels[1].set_ylabel(quantity)
+  panels[1].set_ylim(top=1.02)
+  if quantity == 'accuracy':
+    panels[1].set_ylim(bottom=0)
+  _mark_test(panels[1], lines, f'test_{quantity}')
   panels[1].legend(frameon=False, loc='lower right')
   if title:
     figure.suptitle(title)
@@ -127,6 +132,32 @@ def confusion_matrix(
   bar.set_label('fraction of the label')
   if title:
     panel.set_title(title)
+  return figure
+
+
+def scatter(
+  targets: np.ndarray, predictions: np.ndarray, *, title: str = ''
+) -> Any:
+  """Draws predicted against true accuracies.
+
+  Args:
+    targets: [num_networks] float in [0, 1].
+    predictions: [num_networks] float in [0, 1].
+    title: above the figure.
+
+  Returns:
+    A matplotlib Figure, with a line where both are equal. Jit: no.
+  """
+  figure = _figure((4.6, 4.6))
+  panel = figure.subplots()
+  panel.plot((0, 1), (0, 1), color=_GREY, linestyle=':', linewidth=1)
+  panel.scatter(targets, predictions, s=9, color=_BLUE, alpha=0.5, linewidths=0)
+  low = float(min(np.min(targets), np.min(predictions))) - 0.02
+  high = float(max(np.max(targets), np.max(predictions))) + 0.02
+  panel.set(xlim=(low, high), ylim=(low, high), aspect='equal')
+  panel.set_xlabel('true test accuracy')
+  panel.set_ylabel('predicted test accuracy')
+  panel.set_title(title, fontsize=9)
   return figure
 
 

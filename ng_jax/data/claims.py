@@ -10,13 +10,13 @@ import pathlib
 from typing import Any
 
 from ng_jax.data import images as images_lib
-from ng_jax.data import inr_settings
+from ng_jax.data import settings as settings_lib
 from ng_jax.data import shards
 
 SETTINGS = 'settings.json'
 
 
-def check(folder: pathlib.Path, settings: inr_settings.InrSettings) -> None:
+def check(folder: pathlib.Path, settings: settings_lib.Settings) -> None:
   """Refuses a folder that belongs to something else.
 
   Args:
@@ -28,16 +28,17 @@ def check(folder: pathlib.Path, settings: inr_settings.InrSettings) -> None:
 
   Jit: no.
   """
-  if not folder.exists() or not any(folder.iterdir()):
+  # Another process may be about to write its settings.
+  if not folder.exists() or all('.tmp' in p.name for p in folder.iterdir()):
     return
   try:
     found = json.loads((folder / SETTINGS).read_text(encoding='utf-8'))
     old = found['settings']
   except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
     raise ValueError(
-      f'{folder} must be new, empty, or an INR data set, but its {SETTINGS} '
-      f'cannot be read ({error!r}); choose another name or data_dir. Nothing '
-      'was changed.'
+      f'{folder} must be new, empty, or {settings.title}, but its '
+      f'{SETTINGS} cannot be read ({error!r}); choose another name or '
+      'data_dir. Nothing was changed.'
     ) from error
   new = settings.to_dict()
   if old != new:
@@ -47,7 +48,7 @@ def check(folder: pathlib.Path, settings: inr_settings.InrSettings) -> None:
       if old.get(key) != new.get(key)
     ]
     raise ValueError(
-      f'{folder} holds an INR data set with other settings:\n  '
+      f'{folder} holds {settings.title} with other settings:\n  '
       + '\n  '.join(lines)
       + '\nGive these settings, or choose another name or data_dir. Nothing '
       'was changed.'
@@ -55,23 +56,21 @@ def check(folder: pathlib.Path, settings: inr_settings.InrSettings) -> None:
 
 
 def describe(
-  source: images_lib.Splits, settings: inr_settings.InrSettings
+  source: images_lib.Splits, *, num_train: int, num_test: int
 ) -> dict[str, Any]:
   """What the card says of the images.
 
   Args:
     source: the images.
-    settings: how many of them are used.
+    num_train: of its training images that are used.
+    num_test: of its test images that are used.
 
   Returns:
     JSON types: shape, max_value, class_names, sha256, notes. Jit: no.
   """
   train, test = source['train'], source['test']
   notes = sorted({i.note for i in (train, test) if i.note})
-  for images, used in (
-    (train, settings.num_train + settings.num_validation),
-    (test, settings.num_test),
-  ):
+  for images, used in ((train, num_train), (test, num_test)):
     if used < len(images.labels):
       notes.append(f'{used:,} of {len(images.labels):,} {images.split} images')
   return {
@@ -85,20 +84,22 @@ def describe(
 
 def claim(
   folder: pathlib.Path,
-  settings: inr_settings.InrSettings,
+  settings: settings_lib.Settings,
   description: dict[str, Any],
-) -> None:
+) -> dict[str, Any]:
   """Writes the settings, or checks that the images are those of the start.
 
   Args:
     folder: of the data set, checked.
     settings: of the data set.
-    description: of the images, from `describe`.
+    description: of the images, from `describe`, and anything else that is
+      decided when a data set is begun.
+
+  Returns:
+    The description that the data set was begun with. Jit: no.
 
   Raises:
     ValueError: the folder was begun with other images.
-
-  Jit: no.
   """
   folder.mkdir(parents=True, exist_ok=True)
   path = folder / SETTINGS
@@ -110,6 +111,8 @@ def claim(
         'SHA-256 differ); give the former image_dir, or delete the folder to '
         'begin again. Nothing was changed.'
       )
-    return
+    begun: dict[str, Any] = found['images']
+    return begun
   content = {'settings': settings.to_dict(), 'images': description}
   shards.write_text(path, json.dumps(content, indent=2) + '\n')
+  return description

@@ -24,14 +24,15 @@ from ng_jax import specs
 from ng_jax.data import inr_settings
 from ng_jax.data import jobs
 from ng_jax.data import making
+from ng_jax.data import settings as settings_lib
 from ng_jax.data import shards
+from ng_jax.data import tfds_folder
 
 InrSettings = inr_settings.InrSettings
 settings_from_dict = inr_settings.from_dict
 make = making.make
 
 SPLITS = jobs.SPLITS
-_FOLDERS = ('data_dir', 'image_dir', 'name')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +108,7 @@ def split_config(
   Raises:
     ValueError: an unknown field, or a bad value.
   """
-  fields = dict(config)
-  folders = {name: fields.pop(name) for name in _FOLDERS if name in fields}
-  return inr_settings.from_dict(fields), folders
+  return settings_lib.split_config(InrSettings, config)
 
 
 def make_or_load(
@@ -204,18 +203,7 @@ def _to_split(
 
 def _read_tfds(path: pathlib.Path, split: str) -> dict[str, np.ndarray]:
   """Reads a split from array_record, about 3,000 networks a second."""
-  import tensorflow_datasets as tfds
-
-  try:
-    builder = tfds.builder_from_directory(path / making.TFDS)
-    source = builder.as_data_source(split)
-    examples = source.__getitems__(list(range(len(source))))
-  except Exception as error:  # TFDS and array_record raise their own.
-    raise ValueError(
-      f'the split {split!r} of {path / making.TFDS} cannot be read '
-      f'({type(error).__name__}: {error}); delete {path} and make the set '
-      'again.'
-    ) from error
+  examples = tfds_folder.read(path / making.TFDS, split, folder=path)
   flat = [specs.leaf_arrays(example) for example in examples]
   stack = functools.partial(np.stack, axis=0)
   arrays = {

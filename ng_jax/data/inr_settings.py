@@ -3,25 +3,19 @@
 
 from collections.abc import Mapping
 import dataclasses
-import hashlib
-import json
-import re
-from typing import Any
+from typing import Any, ClassVar
 
 from ng_jax import networks
-from ng_jax.data import images
+from ng_jax.data import settings as settings_lib
 from ng_jax.networks import siren
 
 INITS = ('independent', 'shared')
 KEEPS = ('last', 'best')
 DTYPES = ('float32', 'float64')
 
-# Raised when the same settings begin to give other networks.
-_FORMAT = 1
-
 
 @dataclasses.dataclass(frozen=True)
-class InrSettings:
+class InrSettings(settings_lib.Settings):
   """Settings of an INR data set; the defaults make the paper's MNIST set.
 
   The same settings give the same networks; where the image files lie is not
@@ -50,6 +44,10 @@ class InrSettings:
     dtype: of weights and fit.
   """
 
+  kind: ClassVar[str] = 'INR'
+  title: ClassVar[str] = 'an INR data set'
+  prefix: ClassVar[str] = 'inr'
+
   source: str = 'mnist'
   num_train: int = 55_000
   num_validation: int = 5_000
@@ -75,23 +73,10 @@ class InrSettings:
       ('keep', KEEPS),
       ('dtype', DTYPES),
     ):
-      if getattr(self, name) not in choices:
-        raise ValueError(
-          f'unknown {name} {getattr(self, name)!r}; expected one of '
-          f'{sorted(choices)}.'
-        )
-    if not (self.source in images.sources() or self.source.startswith('tfds:')):
-      raise ValueError(
-        f'unknown source {self.source!r}; expected one of '
-        f"{list(images.sources())} or 'tfds:<name>'."
-      )
+      self.check_choice(name, choices)
+    self.check_source()
     counts = [f.name for f in dataclasses.fields(self) if 'num_' in f.name]
-    for name in (*counts, 'chunk_size', 'learning_rate', 'w0'):
-      if not getattr(self, name) > 0:
-        raise ValueError(
-          f'{name} must be above 0, got {getattr(self, name)}; the default is '
-          f'{getattr(type(self), name)}.'
-        )
+    self.check_positive((*counts, 'chunk_size', 'learning_rate', 'w0'))
     if self.num_train < 2:
       raise ValueError(
         'num_train must be at least 2, or the training split has no standard '
@@ -112,17 +97,6 @@ class InrSettings:
       (2, *self.hidden_sizes, num_channels), self.variant, self.w0
     )
 
-  def to_dict(self) -> dict[str, Any]:
-    """All fields, as JSON has them. Jit: static."""
-    return json.loads(json.dumps(dataclasses.asdict(self)))
-
-  def folder_name(self) -> str:
-    """'inr_<source>_<hash of all settings>'. Jit: static."""
-    text = json.dumps({'format': _FORMAT, **self.to_dict()}, sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    source = re.sub('[^a-z0-9]+', '_', self.source.lower())
-    return f'inr_{source}_{digest[:10]}'
-
 
 def from_dict(fields: Mapping[str, Any]) -> InrSettings:
   """Settings from what `to_dict` gave, or from a config's fields.
@@ -136,10 +110,4 @@ def from_dict(fields: Mapping[str, Any]) -> InrSettings:
   Raises:
     ValueError: an unknown field, or a bad value.
   """
-  known = [field.name for field in dataclasses.fields(InrSettings)]
-  unknown = sorted(set(fields) - set(known))
-  if unknown:
-    raise ValueError(
-      f'unknown INR settings {unknown}; known are {sorted(known)}.'
-    )
-  return InrSettings(**fields)
+  return settings_lib.from_dict(InrSettings, fields)

@@ -14,13 +14,10 @@ written last and says that the set is finished. Nothing is ever overwritten.
 """
 
 from collections.abc import Callable
-import contextlib
-import io
 import json
 import os
 import pathlib
 import shutil
-import tempfile
 import time
 from typing import Any
 
@@ -37,6 +34,7 @@ from ng_jax.data import images as images_lib
 from ng_jax.data import inr_settings
 from ng_jax.data import jobs as jobs_lib
 from ng_jax.data import shards
+from ng_jax.data import tfds_folder
 
 CARD, README = 'card.json', 'README.md'
 SHARDS, ARRAYS, TFDS = 'shards', 'arrays', 'inr_set/1.0.0'
@@ -80,7 +78,11 @@ def make(
     settings.source, image_dir=image_dir, split_seed=settings.split_seed
   )
   jobs = jobs_lib.choose(settings, source)
-  description = claims.describe(source, settings)
+  description = claims.describe(
+    source,
+    num_train=settings.num_train + settings.num_validation,
+    num_test=settings.num_test,
+  )
   claims.claim(folder, settings, description)
   _make_shards(folder, settings, source, jobs)
   _assemble(folder, settings, jobs, description)
@@ -248,8 +250,6 @@ def _write_tfds(
   splits: dict[str, dict[str, Any]],
   description: dict[str, Any],
 ) -> None:
-  import tensorflow_datasets as tfds
-
   from ng_jax.data.builders import inr_set
 
   builder = inr_set.InrSet(
@@ -258,13 +258,4 @@ def _write_tfds(
     class_names=tuple(description['class_names']),
     description='SIRENs fitted to images; see README.md beside this folder.',
   )
-  # Its bars and its talk of downloads would be about nothing.
-  tfds.disable_progress_bar()
-  try:
-    with (
-      contextlib.redirect_stdout(io.StringIO()),
-      tempfile.TemporaryDirectory() as download_dir,
-    ):
-      builder.download_and_prepare(download_dir=download_dir)
-  finally:
-    tfds.enable_progress_bar()
+  tfds_folder.prepare(builder)

@@ -48,12 +48,14 @@ def write_text(path: str | pathlib.Path, text: str) -> None:
   os.replace(temporary, path)
 
 
-def read(path: str | pathlib.Path, *, num_rows: int) -> dict[str, np.ndarray]:
+def read(
+  path: str | pathlib.Path, *, num_rows: int | None
+) -> dict[str, np.ndarray]:
   """Reads what `write` wrote.
 
   Args:
     path: of the file.
-    num_rows: length that every array must have.
+    num_rows: length that every array must have; None where they differ.
 
   Returns:
     {name: array}. Jit: no.
@@ -65,11 +67,12 @@ def read(path: str | pathlib.Path, *, num_rows: int) -> dict[str, np.ndarray]:
   try:
     arrays = safetensors.numpy.load_file(path)
     lengths = {len(x) for x in arrays.values()}
-    if lengths != {num_rows}:
+    if num_rows is not None and lengths != {num_rows}:
       raise ValueError(f'it holds {sorted(lengths)} rows')
   except (OSError, ValueError, safetensors.SafetensorError) as error:
+    what = 'networks' if num_rows is None else f'{num_rows:,} networks'
     raise ValueError(
-      f'{path} must hold {num_rows:,} networks, but cannot be read ({error}); '
+      f'{path} must hold {what}, but cannot be read ({error}); '
       'delete it and run the same command again, which makes only what is '
       'missing.'
     ) from error

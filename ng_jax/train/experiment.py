@@ -24,6 +24,7 @@ from ng_jax.train import devices as devices_lib
 from ng_jax.train import evaluate
 from ng_jax.train import optimizers
 from ng_jax.train import reading
+from ng_jax.train import sampler
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
 from ng_jax.weights import statistics
@@ -84,6 +85,17 @@ class Experiment:
     num_devices = len(self.devices) * jax.process_count()
     return num_devices * max(self.config.microbatch_size, 1)
 
+  def sampler(self) -> sampler.IndexSampler:
+    """Batches of the training split."""
+    train = self.splits['train']
+    return sampler.IndexSampler(
+      num_examples=train.labels.size,
+      batch_size=self.config.batch_size,
+      seed=self.config.seed,
+      multiple_of=self.multiple_of,
+      first_row=train.first_row,
+    )
+
   def measure(
     self, state: state_lib.TrainState, split: str, *, names: tuple[str, ...]
   ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -128,7 +140,8 @@ def assemble(
     ValueError: bad options, too few devices.
   """
   devices = devices_lib.choose(config.num_devices)
-  learning_rate, optimizer = _optimizer(config, splits['train'].labels.size)
+  total_steps = num_steps(config, splits['train'].labels.size)
+  learning_rate, optimizer = optimizers.from_config(config, total_steps)
   topology = graphs.topology(dataset.network.spec)
   example = reading.example_of(dataset.splits['train'].weights)
 
@@ -165,21 +178,6 @@ def assemble(
     train_step=devices_lib.make_step(train_step, devices, donate_state=True),
     eval_step=devices_lib.make_step(eval_step, devices),
   )
-
-
-def _optimizer(
-  config: ml_collections.ConfigDict, num_examples: int
-) -> tuple[optax.Schedule, optax.GradientTransformation]:
-  """The learning rate and the optimizer of a config."""
-  schedule = dict(config.schedule)
-  schedule['decay_steps'] = schedule['decay_steps'] or num_steps(
-    config, num_examples
-  )
-  settings = dict(config.optimizer)
-  learning_rate = optimizers.make_schedule(
-    schedule.pop('name'), settings.pop('learning_rate'), **schedule
-  )
-  return learning_rate, optimizers.adamw(learning_rate, **settings)
 
 
 def num_steps(config: ml_collections.ConfigDict, num_examples: int) -> int:

@@ -219,3 +219,27 @@ def adamw(
     optax.add_decayed_weights(weight_decay),
     optax.scale_by_learning_rate(learning_rate),
   )
+
+
+def from_config(
+  config: Any, total_steps: int
+) -> tuple[optax.Schedule, optax.GradientTransformation]:
+  """The learning rate and the optimizer of a run.
+
+  Args:
+    config: with 'optimizer' and 'schedule', the arguments of `adamw` and of
+      `make_schedule`; schedule.decay_steps = 0 stands for the whole run.
+    total_steps: optimizer steps of the run.
+
+  Returns:
+    Optimizer step to rate, and the optimizer. Jit: no.
+
+  Raises:
+    ValueError: bad options.
+  """
+  schedule, settings = dict(config.schedule), dict(config.optimizer)
+  schedule['decay_steps'] = schedule['decay_steps'] or total_steps
+  learning_rate = make_schedule(
+    schedule.pop('name'), settings.pop('learning_rate'), **schedule
+  )
+  return learning_rate, adamw(learning_rate, **settings)

@@ -20,14 +20,15 @@ import numpy as np
 from ng_jax.train import checkpoints
 from ng_jax.train import config as config_lib
 from ng_jax.train import devices as devices_lib
-from ng_jax.train import experiment as experiment_lib
 from ng_jax.train import logging as logging_lib
 from ng_jax.train import loop
 from ng_jax.train import reports
-from ng_jax.train import sampler
 from ng_jax.train import state as state_lib
 
 Metrics = dict[str, float]
+# Has config, data, devices, init, sampler, train_step and learning_rate, as
+# `experiment.Experiment` has them.
+Experiment = Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +49,12 @@ class Task:
   """
 
   check: Callable[[ml_collections.ConfigDict], None]
-  prepare: Callable[[ml_collections.ConfigDict], experiment_lib.Experiment]
+  prepare: Callable[[ml_collections.ConfigDict], Experiment]
   average: Callable[[Mapping[str, Any]], Metrics]
-  validate: Callable[[experiment_lib.Experiment, state_lib.TrainState], Metrics]
-  test: Callable[
-    [experiment_lib.Experiment, state_lib.TrainState], tuple[Metrics, Any]
-  ]
+  validate: Callable[[Experiment, state_lib.TrainState], Metrics]
+  test: Callable[[Experiment, state_lib.TrainState], tuple[Metrics, Any]]
   draw: Callable[
-    [experiment_lib.Experiment, Any, list[dict[str, Any]]],
+    [Experiment, Any, list[dict[str, Any]]],
     dict[str, Callable[[], Any]],
   ]
   metric: str
@@ -115,7 +114,7 @@ def restore_best(
   task: Task,
   config: ml_collections.ConfigDict,
   workdir: str | pathlib.Path,
-) -> tuple[experiment_lib.Experiment, state_lib.TrainState]:
+) -> tuple[Experiment, state_lib.TrainState]:
   """Restores the checkpoint that is best on validation.
 
   Args:
@@ -170,21 +169,15 @@ def write_evaluation(workdir: str | pathlib.Path, found: Metrics) -> None:
 
 def _train_and_test(
   task: Task,
-  experiment: experiment_lib.Experiment,
+  experiment: Experiment,
   store: checkpoints.CheckpointStore,
   workdir: pathlib.Path,
   start: int | None,
 ) -> Metrics:
   """Restores, trains, selects, tests and draws; see `run`."""
   config = experiment.config
-  batches = sampler.IndexSampler(
-    num_examples=experiment.splits['train'].labels.size,
-    batch_size=config.batch_size,
-    seed=config.seed,
-    multiple_of=experiment.multiple_of,
-    first_row=experiment.splits['train'].first_row,
-  )
-  num_steps = experiment_lib.num_steps(config, batches.num_examples)
+  batches = experiment.sampler()
+  num_steps = config.num_steps or config.num_epochs * batches.steps_per_epoch
   state, known = _start(experiment, store, start, num_steps)
   logging.info(
     '%s: %d parameters, %d training networks, %d steps',
@@ -228,7 +221,7 @@ def _train_and_test(
 
 
 def _start(
-  experiment: experiment_lib.Experiment,
+  experiment: Experiment,
   store: checkpoints.CheckpointStore,
   start: int | None,
   num_steps: int,
@@ -246,7 +239,7 @@ def _start(
 
 
 def _restore(
-  experiment: experiment_lib.Experiment,
+  experiment: Experiment,
   store: checkpoints.CheckpointStore,
   step: int,
 ) -> state_lib.TrainState:
@@ -264,7 +257,7 @@ def _summarize(task: Task, sums: dict[str, np.ndarray]) -> Metrics:
 
 def _validate(
   task: Task,
-  experiment: experiment_lib.Experiment,
+  experiment: Experiment,
   state: state_lib.TrainState,
 ) -> Metrics:
   found = task.validate(experiment, state)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a zoo of one's own: weight files, labels.csv and one spec.
+
+    <folder>/spec.json     NetworkSpec.to_json() of all networks, or
+             <name>.json   of one, beside its file, where they differ
+    <folder>/labels.csv    file, accuracy, and perhaps split, run, epoch
+    <folder>/<file>        .safetensors or .npz, arrays by leaf path
+
+Without a column 'split', runs are drawn into splits, 80 / 10 / 10 %; without a
+column 'run', every file is a run of its own.
+"""
+
+import csv
+import functools
+import pathlib
+import zipfile
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from ng_jax import specs
+from ng_jax.data.cnn_zoo import loading
+
+LABELS, SPEC = 'labels.csv', 'spec.json'
+# Shares of the runs where the table has no split; the rest is for training.
+_HELD_OUT = {'test': 0.1, 'validation': 0.1}
+
+
+def read(folder: str | pathlib.Path) -> loading.CnnZoo:
+  """Reads a folder of networks.
+
+  Args:
+    folder: see the module's docstring.
+
+  Returns:
+    The zoo. Jit: no.
+
+  Raises:
+    ValueError: missing or damaged files, weights that do not fit their spec,
+      bad accuracies, splits that share a run.
+  """
+  folder = pathlib.Path(folder)
+  lines = _read_labels(folder / LABELS)
+  splits = {}
+  for name in loading.SPLITS:
+    chosen = [line for line in lines if line['split'] == name]
+    read_files = [_read_network(folder, line['file']) for line in chosen]
+    splits[name] = loading.ZooSplit(
+      network_specs=tuple(spec for spec, _ in read_files),
+      weights=tuple(weights for _, weights in read_files),
+      accuracy=np.array([float(x['accuracy']) for x in chosen], np.float32),
+      run=np.array([int(x['number']) for x in chosen], np.int32),
+      epoch=np.array([int(x['epoch'] or 0) for x in chosen], np.int32),
+      names=tuple(line['file'] for line in chosen),
+    )
+  return loading.CnnZoo(folder.name, splits, {}, folder)
+
+
+def _read_labels(path: pathlib.Path) -> list[dict[str, str]]:
+  """Lines of the table with all columns, and the number of the run."""
+  try:
+    with path.open(encoding='utf-8', newline='') as file:
+      lines = [dict(line) for line in csv.DictReader(file)]
+    for line in lines:
+      float(line['accuracy'])
+      line.update(
+        file=line['file'],
+        run=line.get('run') or line['file'],
+        epoch=str(int(line.get('epoch') or 0)),
+        split=line.get('split') or '',
+      )
+  except (OSError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(
+      f'{path} must be a table with the columns file and accuracy, and perhaps '
+      f'split, run and epoch, but cannot be read ({error!r}); write one line a '
+      'network.'
+    ) from error
+  runs = sorted({line['run'] for line in lines})
+  drawn = _draw_splits(runs)
+  for line in lines:
+    line['number'] = str(runs.index(line['run']))
+    line['split'] = line['split'] or drawn[line['run']]
+    if line['split'] not in loading.SPLITS:
+      raise ValueError(
+        f'{path}: unknown split {line["split"]!r} of {line["file"]}; expected '
+        f'one of {sorted(loading.SPLITS)}, or no column split.'
+      )
+  return lines
+
+
+def _draw_splits(runs: list[str]) -> dict[str, str]:
+  """Draws runs into splits, with seed 42."""
+  order = np.random.default_rng(42).permutation(len(runs))
+  names = []
+  for name, share in _HELD_OUT.items():
+    names += [name] * max(1, round(share * len(runs)))
+  names += ['train'] * (len(runs) - len(names))
+  return {runs[i]: name for i, name in zip(order, names, strict=False)}
+
+
+def _read_network(
+  folder: pathlib.Path, name: str
+) -> tuple[specs.NetworkSpec, specs.Weights]:
+  """Spec and weights of one file."""
+  path = folder / name
+  own = path.with_suffix('.json')
+  spec = _read_spec(own if own.exists() else folder / SPEC)
+  try:
+    if path.suffix == '.npz':
+      with np.load(path, allow_pickle=False) as file:
+        arrays = {key: file[key] for key in file.files}
+    else:
+      arrays = safetensors.numpy.load_file(path)
+  except (
+    OSError,
+    ValueError,
+    zipfile.BadZipFile,
+    safetensors.SafetensorError,
+  ) as error:
+    raise ValueError(
+      f'{path} must be a .safetensors or .npz file of arrays, but cannot be '
+      f'read ({error}); write it again or leave it out of {LABELS}.'
+    ) from error
+  weights = specs.from_leaf_arrays(
+    {key: np.asarray(x, np.float32) for key, x in arrays.items()}
+  )
+  try:
+    batch = specs.check_weights(spec, weights)
+  except ValueError as error:
+    raise ValueError(f'{path}: {error}') from error
+  if batch:
+    raise ValueError(
+      f'{path} must hold one network, got a batch of shape {batch}; write one '
+      'file a network.'
+    )
+  return spec, weights
+
+
+@functools.lru_cache(maxsize=65_536)
+def _read_spec(path: pathlib.Path) -> specs.NetworkSpec:
+  try:
+    return specs.NetworkSpec.from_json(path.read_text(encoding='utf-8'))
+  except (OSError, ValueError) as error:
+    raise ValueError(
+      f'{path} must be a spec as NetworkSpec.to_json writes it, but cannot be '
+      f'read ({error}); write it beside {LABELS}.'
+    ) from error

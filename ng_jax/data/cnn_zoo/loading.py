@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads CNN zoos: networks of any specs, each with its accuracy."""
+
+from collections.abc import Sequence
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from ng_jax import networks
+from ng_jax import specs
+from ng_jax.data import settings as settings_base
+from ng_jax.data import tfds_folder
+from ng_jax.data.cnn_zoo import making
+from ng_jax.data.cnn_zoo import runs as runs_lib
+from ng_jax.data.cnn_zoo import settings as settings_lib
+
+SPLITS = runs_lib.SPLITS
+
+
+@dataclasses.dataclass(frozen=True)
+class ZooSplit:
+  """Networks of one split, each with the number that is to be predicted.
+
+  Attributes:
+    network_specs: of every network; equal ones are one object.
+    weights: of every network, trees of numpy arrays without batch axes.
+    accuracy: [num_networks] float32 in [0, 1].
+    run: [num_networks] int32; networks of one run are in one split.
+    epoch: [num_networks] int32.
+    names: of every network, for messages and predictions.
+  """
+
+  network_specs: tuple[specs.NetworkSpec, ...]
+  weights: tuple[specs.Weights, ...]
+  accuracy: np.ndarray
+  run: np.ndarray
+  epoch: np.ndarray
+  names: tuple[str, ...]
+
+  def __post_init__(self) -> None:
+    wrong = np.flatnonzero(~((self.accuracy >= 0) & (self.accuracy <= 1)))
+    if wrong.size:
+      raise ValueError(
+        'accuracies must be fractions between 0 and 1, but '
+        f'{self.names[wrong[0]]} has {self.accuracy[wrong[0]]} '
+        f'({wrong.size} of {len(self)} are outside); divide percentages by '
+        '100 and leave out networks without a result.'
+      )
+
+  def __len__(self) -> int:
+    return len(self.network_specs)
+
+
+@dataclasses.dataclass(frozen=True)
+class CnnZoo:
+  """A zoo.
+
+  Attributes:
+    name: for titles.
+    splits: {'train', 'validation', 'test'}.
+    card: contents of card.json, {} for zoos of others.
+    path: its folder.
+  """
+
+  name: str
+  splits: dict[str, ZooSplit]
+  card: dict[str, Any]
+  path: pathlib.Path
+
+  def __post_init__(self) -> None:
+    runs = {
+      name: set(split.run.tolist()) for name, split in self.splits.items()
+    }
+    for i, name in enumerate(SPLITS):
+      for other in SPLITS[i + 1 :]:
+        shared = sorted(runs[name] & runs[other])
+        if shared:
+          raise ValueError(
+            f'the checkpoints of a run must be in one split, but {name} and '
+            f'{other} of {self.path} share the runs {shared[:5]}; split by '
+            'run.'
+          )
+      if not len(self.splits[name]):
+        raise ValueError(
+          f'the split {name!r} of {self.path} must hold networks, got none; '
+          'put more runs into it.'
+        )
+
+
+def make_or_load(
+  settings: settings_lib.ZooSettings,
+  data_dir: str | os.PathLike[str],
+  *,
+  image_dir: str | None = None,
+  name: str | None = None,
+) -> CnnZoo:
+  """Returns the zoo of these settings; makes it where it is missing.
+
+  Args:
+    settings: of the zoo.
+    data_dir: where made sets are kept.
+    image_dir: folder of the image files; not needed when the zoo is there.
+    name: of the zoo's folder, instead of the hash of its settings.
+
+  Returns:
+    The zoo. Jit: no.
+
+  Raises:
+    ValueError: as `make` and `load`.
+  """
+  return load(making.make(settings, data_dir, image_dir=image_dir, name=name))
+
+
+def load(path: str | os.PathLike[str]) -> CnnZoo:
+  """Reads a zoo that is finished.
+
+  Args:
+    path: its folder, as `make` returns it.
+
+  Returns:
+    The zoo, on the host. Jit: no.
+
+  Raises:
+    ValueError: no zoo there, an unfinished one, damaged files, a checkpoint
+      that does not fit its architecture.
+  """
+  path = pathlib.Path(path)
+  try:
+    card = json.loads((path / making.CARD).read_text(encoding='utf-8'))
+    settings = settings_base.from_dict(
+      settings_lib.ZooSettings, card['settings']
+    )
+  except (OSError, KeyError, json.JSONDecodeError) as error:
+    raise ValueError(
+      f'{path} must hold a finished CNN zoo, but its {making.CARD} cannot be '
+      f'read ({error!r}); make the zoo again with the same settings, which '
+      'continues where it stopped.'
+    ) from error
+  splits = {
+    name: _to_split(
+      tfds_folder.read(path / making.TFDS, name, folder=path), path
+    )
+    for name in SPLITS
+  }
+  return CnnZoo(settings.source, splits, card, path)
+
+
+def read_card(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+  """The card of a zoo, None as long as it is unfinished. Jit: no."""
+  file = pathlib.Path(path) / making.CARD
+  if not file.exists():
+    return None
+  card: dict[str, Any] = json.loads(file.read_text(encoding='utf-8'))
+  return card
+
+
+def _to_split(
+  examples: Sequence[dict[str, Any]], path: pathlib.Path
+) -> ZooSplit:
+  found = [_spec(bytes(example['architecture'])) for example in examples]
+  names = tuple(f'run {e["run"]}, epoch {e["epoch"]}' for e in examples)
+  weights = tuple(
+    cut(spec, np.asarray(example['weights']), name=f'{name} of {path}')
+    for spec, example, name in zip(found, examples, names, strict=True)
+  )
+  return ZooSplit(
+    network_specs=tuple(found),
+    weights=weights,
+    accuracy=np.array([e['test_accuracy'] for e in examples], np.float32),
+    run=np.array([e['run'] for e in examples], np.int32),
+    epoch=np.array([e['epoch'] for e in examples], np.int32),
+    names=names,
+  )
+
+
+@functools.lru_cache(maxsize=65_536)
+def _spec(architecture: bytes) -> specs.NetworkSpec:
+  return read_architecture(architecture.decode()).spec
+
+
+def read_architecture(text: str) -> networks.Cnn:
+  """A network from its description in a zoo.
+
+  Args:
+    text: JSON of the fields of `networks.Cnn`.
+
+  Returns:
+    The network. Jit: no.
+  """
+  fields = json.loads(text)
+  if fields.get('map_size'):
+    fields['map_size'] = tuple(fields['map_size'])
+  return networks.Cnn(**fields)
+
+
+def cut(
+  spec: specs.NetworkSpec, vector: np.ndarray, *, name: str
+) -> dict[str, Any]:
+  """Inverse of `making.join`.
+
+  Args:
+    spec: of the network.
+    vector: [num_weights] float.
+    name: of the network, for the message.
+
+  Returns:
+    The weights, views of the vector. Jit: no.
+
+  Raises:
+    ValueError: another number of weights than the spec has.
+  """
+  shapes = {leaf.path: spec.leaf_shape(leaf) for leaf in spec.leaves}
+  sizes = [int(np.prod(shape)) for shape in shapes.values()]
+  if vector.shape != (sum(sizes),):
+    raise ValueError(
+      f'{name} must have the {sum(sizes):,} weights of its architecture, got '
+      f'an array of shape {vector.shape}; the checkpoint and its config do not '
+      'belong together.'
+    )
+  parts = np.split(vector, np.cumsum(sizes)[:-1])
+  return specs.from_leaf_arrays(
+    {
+      path: part.reshape(shape)
+      for (path, shape), part in zip(shapes.items(), parts, strict=True)
+    }
+  )

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the published Small CNN Zoo, CIFAR10-GS (Unterthiner et al., 2020).
+
+    <folder>/weights.npy     [num_checkpoints, num_weights] float32
+    <folder>/metrics.csv.gz  one line each: step, test_accuracy, ...
+    <folder>/layout.csv      varname, start_idx, end_idx, shape
+
+The split of Kofinas et al. is made from a file with one row number a line (spec
+6.4): rows in that order, final checkpoints only; the second half is the test
+split, of the first half, shuffled, 80 % are the training split.
+"""
+
+import ast
+import csv
+import gzip
+import pathlib
+import random
+from typing import Any
+
+import numpy as np
+
+from ng_jax import networks
+from ng_jax.data.cnn_zoo import loading
+
+_FINAL_STEP = 86
+_TRAIN_FRACTION = 0.8
+_LAYERS = ('conv2d', 'conv2d_1', 'conv2d_2', 'dense')
+
+
+def read(
+  folder: str | pathlib.Path,
+  *,
+  split_file: str | pathlib.Path = '',
+  final_step: int = _FINAL_STEP,
+) -> loading.CnnZoo:
+  """Reads the zoo's final checkpoints.
+
+  Args:
+    folder: of the three files.
+    split_file: one row number a line, without a header; '' takes the rows in
+      the order of a permutation drawn with seed 0.
+    final_step: value of the column 'step' of the checkpoints that are used.
+
+  Returns:
+    The zoo; a run is a row, and a row that the split file names twice is in one
+    split only, where it is named first. Activations are not recorded, as in the
+    paper. Jit: no.
+
+  Raises:
+    ValueError: missing or damaged files, or files that do not fit together.
+  """
+  folder = pathlib.Path(folder)
+  metrics = _read_metrics(folder / 'metrics.csv.gz')
+  vectors = _read_weights(folder / 'weights.npy', len(metrics['step']))
+  network, slices = _read_layout(folder / 'layout.csv', vectors.shape[1])
+  order = _order(split_file, len(metrics['step']))
+  final = order[metrics['step'][order] == final_step]
+  if len(final) < 5:
+    raise ValueError(
+      f'{folder} must hold at least 5 checkpoints of step {final_step}, got '
+      f'{len(final)}; its steps are '
+      f'{sorted(set(metrics["step"].tolist()))[:20]}.'
+    )
+  spec = network.spec
+  splits = {
+    name: loading.ZooSplit(
+      network_specs=(spec,) * len(rows),
+      weights=tuple(_weights(vectors[row], slices) for row in rows),
+      accuracy=metrics['test_accuracy'][rows].astype(np.float32),
+      run=rows.astype(np.int32),
+      epoch=metrics['step'][rows].astype(np.int32),
+      names=tuple(f'row {row}' for row in rows),
+    )
+    for name, rows in _split(final).items()
+  }
+  return loading.CnnZoo('CIFAR10-GS', splits, {}, folder)
+
+
+def _order(split_file: str | pathlib.Path, num_rows: int) -> np.ndarray:
+  """Rows in the order of the split file, each once."""
+  if not split_file:
+    return np.random.default_rng(0).permutation(num_rows)
+  path = pathlib.Path(split_file)
+  try:
+    named = np.array(path.read_text(encoding='utf-8').split(), np.int64)
+  except (OSError, ValueError) as error:
+    raise ValueError(
+      f'{path} must hold one row number a line, but cannot be read ({error}); '
+      "give another split_file, or '' for a split of its own."
+    ) from error
+  wrong = named[(named < 0) | (named >= num_rows)]
+  if wrong.size:
+    raise ValueError(
+      f'{path} must hold row numbers from 0 to {num_rows - 1}, got {wrong[0]}; '
+      'it belongs to another zoo.'
+    )
+  # Differs from the reference, which keeps row 0 twice: a run is in one split.
+  _, first = np.unique(named, return_index=True)
+  return named[np.sort(first)]
+
+
+def _split(rows: np.ndarray) -> dict[str, np.ndarray]:
+  """Second half test; of the shuffled first half 80 % train."""
+  half = len(rows) // 2
+  first = rows[:half].tolist()
+  random.Random(0).shuffle(first)
+  num_train = int(_TRAIN_FRACTION * half)
+  return {
+    'train': np.array(first[:num_train]),
+    'validation': np.array(first[num_train:]),
+    'test': rows[half:],
+  }
+
+
+def _read_metrics(path: pathlib.Path) -> dict[str, np.ndarray]:
+  try:
+    with gzip.open(path, 'rt', encoding='utf-8', newline='') as file:
+      lines = list(csv.DictReader(file))
+    return {
+      'step': np.array([int(float(line['step'])) for line in lines]),
+      'test_accuracy': np.array([float(x['test_accuracy']) for x in lines]),
+    }
+  except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(
+      f'{path} must be a gzipped table with the columns step and test_accuracy,'
+      f' but cannot be read ({error!r}); fetch it again.'
+    ) from error
+
+
+def _read_weights(path: pathlib.Path, num_rows: int) -> np.ndarray:
+  try:
+    # Mapped: the published file has 5 GB, of which a ninth is used.
+    vectors: np.ndarray = np.load(path, mmap_mode='r', allow_pickle=False)
+  except (OSError, ValueError) as error:
+    raise ValueError(
+      f'{path} must be an array file of NumPy, but cannot be read ({error}); '
+      'fetch it again.'
+    ) from error
+  if vectors.ndim != 2 or len(vectors) != num_rows:
+    raise ValueError(
+      f'{path} must be [{num_rows}, num_weights], one row for each line of '
+      f'metrics.csv.gz, got {vectors.shape}; fetch both again.'
+    )
+  return vectors
+
+
+_Slices = dict[str, tuple[int, int, tuple[int, ...]]]
+
+
+def _read_layout(
+  path: pathlib.Path, num_weights: int
+) -> tuple[networks.Cnn, _Slices]:
+  """The network, and where each of its arrays lies in a row."""
+  try:
+    with path.open(encoding='utf-8', newline='') as file:
+      lines = list(csv.DictReader(file))
+    slices: _Slices = {
+      _path(line['varname']): (
+        int(line['start_idx']),
+        int(line['end_idx']),
+        tuple(int(n) for n in ast.literal_eval(line['shape'])),
+      )
+      for line in lines
+    }
+    kernels = [slices[f'conv_{i}/kernel'][2] for i in (1, 2, 3)]
+    linear = slices['linear/kernel'][2]
+    network = networks.Cnn(
+      (kernels[0][2], *(kernel[3] for kernel in kernels)),
+      tuple((kernel[0], kernel[1]) for kernel in kernels),
+      num_classes=linear[1],
+    )
+    expected = {
+      leaf.path: network.spec.leaf_shape(leaf) for leaf in network.spec.leaves
+    }
+    _check_slices(slices, expected, num_weights)
+  except (OSError, LookupError, TypeError, SyntaxError) as error:
+    raise ValueError(
+      f'{path} must have the columns varname, start_idx, end_idx and shape and '
+      f'the layers {_LAYERS}, but cannot be read ({error!r}); fetch it again.'
+    ) from error
+  return network, slices
+
+
+def _path(varname: str) -> str:
+  """'sequential/conv2d_1/kernel:0' to 'conv_2/kernel'."""
+  layer, kind = varname.split(':')[0].split('/')[-2:]
+  number = _LAYERS.index(layer)
+  name = 'linear' if layer == 'dense' else f'conv_{number + 1}'
+  return f'{name}/{kind}'
+
+
+def _check_slices(
+  slices: _Slices, expected: dict[str, tuple[int, ...]], num_weights: int
+) -> None:
+  for path, shape in expected.items():
+    start, end, found = slices[path]
+    if found != shape or end - start != np.prod(shape) or end > num_weights:
+      raise ValueError(
+        f'layout.csv: {path} must have the shape {shape} and lie inside the '
+        f'{num_weights} weights of a row, got {found} at {start} to {end}; '
+        'the layout belongs to other weights.'
+      )
+
+
+def _weights(vector: np.ndarray, slices: _Slices) -> dict[str, Any]:
+  weights: dict[str, Any] = {}
+  for path, (start, end, shape) in slices.items():
+    layer, kind = path.split('/')
+    values = np.asarray(vector[start:end], np.float32).reshape(shape)
+    weights.setdefault(layer, {})[kind] = values
+  return weights

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a config to everything that a run of CNN generalization needs."""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import functools
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from ng_jax import graphs
+from ng_jax import specs
+from ng_jax.data import cnn_zoo
+from ng_jax.models.baselines import statnn
+from ng_jax.train import accuracy_predictor
+from ng_jax.train import devices as devices_lib
+from ng_jax.train import layouts as layouts_lib
+from ng_jax.train import optimizers
+from ng_jax.train import regression
+from ng_jax.train import state as state_lib
+from ng_jax.train import steps
+from ng_jax.train import zoo_sources
+from ng_jax.weights import perturb
+from ng_jax.weights import summary
+
+# Purposes that the key of a run is folded with.
+_INIT, _TRAINING = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """What a run works with.
+
+  Attributes:
+    config: of the run.
+    zoo: as made or read.
+    layout: turns rows of the zoo, all splits one after the other, into batches.
+    rows: {split: row numbers}.
+    devices: that the run works on.
+    learning_rate: optimizer step to rate.
+    init: makes the state before the first step.
+    train_step: (state, nothing, rows) -> state, sums.
+    eval_step: (state, data, index) -> sums, results.
+    data: nothing; batches come from the layout.
+  """
+
+  config: ml_collections.ConfigDict
+  zoo: cnn_zoo.CnnZoo
+  layout: layouts_lib.Layout
+  rows: Mapping[str, np.ndarray]
+  devices: list[jax.Device]
+  learning_rate: optax.Schedule
+  init: Callable[[], state_lib.TrainState]
+  train_step: Callable[..., Any]
+  eval_step: Callable[..., Any]
+  data: None = None
+
+  def sampler(self) -> Any:
+    """Batches of the training split."""
+    return self.layout.sampler(
+      self.rows['train'],
+      batch_size=self.config.batch_size,
+      seed=self.config.seed,
+    )
+
+  def evaluate(
+    self, state: state_lib.TrainState, split: str
+  ) -> regression.Quality:
+    """Predicts every network of a split once; exact, whatever the batches."""
+    rows = self.rows[split]
+    predictions = np.zeros(len(rows), np.float32)
+    total, count = 0.0, 0
+    batch_size = self.config.eval_batch_size
+    for members in self.layout.batches_in_order(rows, batch_size):
+      batch = self.layout.batch(members)
+      sums, results = jax.device_get(
+        self.eval_step(state, batch.data, batch.index)
+      )
+      found = results['prediction'].ravel()[batch.places]
+      predictions[members - rows[0]] = found
+      total += float(sums['loss'])
+      count += int(sums['count'])
+    targets = self.zoo.splits[split].accuracy
+    return regression.Quality(
+      loss=total / count,
+      tau=regression.kendall_tau(targets, predictions),
+      r2=regression.r_squared(targets, predictions),
+      predictions=predictions,
+    )
+
+
+def prepare(config: ml_collections.ConfigDict) -> Experiment:
+  """Builds an experiment.
+
+  Args:
+    config: with the fields of `generalization_config.default_config`.
+
+  Returns:
+    The experiment; making its zoo may take long the first time.
+
+  Raises:
+    ValueError: bad options, too few devices, bad data.
+  """
+  devices = devices_lib.choose(config.num_devices)
+  zoo = zoo_sources.load(config.data)
+  _check_finite(zoo)
+  topologies, rows = _topologies(zoo)
+  options = config.model.to_dict()
+  model = accuracy_predictor.create_model(
+    options.pop('name'),
+    [topologies[r] for r in rows['train']],
+    dtype=config.dtype,
+    **options,
+  )
+  layout, unpack = _choose_layout(config, zoo, topologies, model, devices)
+  batches = layout.sampler(rows['train'], batch_size=config.batch_size, seed=0)
+  learning_rate, optimizer = optimizers.from_config(
+    config, config.num_steps or config.num_epochs * batches.steps_per_epoch
+  )
+  example, mask = _example(layout, rows['train'])
+
+  def init() -> state_lib.TrainState:
+    key = jax.random.key(config.seed)
+    variables = model.init(
+      {'params': jax.random.fold_in(key, _INIT)}, unpack(example, mask)[0]
+    )
+    return state_lib.create(
+      variables, optimizer, key=jax.random.fold_in(key, _TRAINING)
+    )
+
+  loss = accuracy_predictor.make_loss_function(
+    model,
+    unpack,
+    loss=config.loss,
+    augmentation=perturb.Perturb(**config.augmentation.to_dict()),
+  )
+  train = functools.partial(
+    steps.train_step,
+    loss_function=loss,
+    optimizer=optimizer,
+    microbatch_size=layout.microbatch_size,
+  )
+  compiled = devices_lib.make_step(train, devices, donate_state=True)
+
+  def train_step(state: state_lib.TrainState, _: Any, chosen: Any) -> Any:
+    # The one place where a batch is laid out for training.
+    batch = layout.batch(chosen)
+    return compiled(state, batch.data, batch.index)
+
+  return Experiment(
+    config=config,
+    zoo=zoo,
+    layout=layout,
+    rows=rows,
+    devices=devices,
+    learning_rate=learning_rate,
+    init=jax.jit(init),
+    train_step=train_step,
+    eval_step=devices_lib.make_step(
+      functools.partial(
+        steps.eval_step,
+        metric_function=accuracy_predictor.make_metric_function(
+          model, unpack, loss=config.loss
+        ),
+        microbatch_size=layout.microbatch_size,
+      ),
+      devices,
+    ),
+  )
+
+
+def _example(layout: layouts_lib.Layout, rows: np.ndarray) -> tuple[Any, Any]:
+  """One row of a batch's data, to initialise a model with."""
+  batch = layout.batch(next(layout.batches_in_order(rows, 1)))
+  data = jax.tree.map(jnp.asarray, batch.data)
+  return steps.gather(data, jnp.asarray(batch.index[:1]))
+
+
+def _check_finite(zoo: cnn_zoo.CnnZoo) -> None:
+  for name, split in zoo.splits.items():
+    for number, weights in enumerate(split.weights):
+      for path, leaf in specs.leaf_arrays(weights).items():
+        if not np.isfinite(leaf).all():
+          raise ValueError(
+            f'weights must be finite, but leaf {path!r} of '
+            f'{split.names[number]} ({name}) is not; leave out networks whose '
+            'training diverged.'
+          )
+
+
+def _topologies(
+  zoo: cnn_zoo.CnnZoo,
+) -> tuple[list[graphs.Topology], dict[str, np.ndarray]]:
+  """Topologies of all rows, with one common kernel, and rows of the splits."""
+  all_specs = [s for x in zoo.splits.values() for s in x.network_specs]
+  distinct = set(all_specs)
+  kernels = [graphs.topology(spec).kernel for spec in distinct]
+  kernel = (max(k[0] for k in kernels), max(k[1] for k in kernels))
+  made = {spec: graphs.topology(spec, kernel) for spec in distinct}
+  rows, first = {}, 0
+  for name, split in zoo.splits.items():
+    rows[name] = np.arange(first, first + len(split))
+    first += len(split)
+  return [made[spec] for spec in all_specs], rows
+
+
+def _choose_layout(
+  config: ml_collections.ConfigDict,
+  zoo: cnn_zoo.CnnZoo,
+  topologies: list[graphs.Topology],
+  model: nn.Module,
+  devices: list[jax.Device],
+) -> tuple[layouts_lib.Layout, accuracy_predictor.Unpack]:
+  """How batches are made, and how a model's input is taken from them."""
+  weights = [w for split in zoo.splits.values() for w in split.weights]
+  targets = np.concatenate([s.accuracy for s in zoo.splits.values()])
+  size = config.microbatch_size
+  if isinstance(model, statnn.StatNN):
+    features = summary.of_networks(
+      [(t.spec, w) for t, w in zip(topologies, weights, strict=True)],
+      **model.options(),
+    )
+    data = {'features': features, 'target': targets}
+    layout = layouts_lib.OnDevice.place(data, devices, microbatch_size=size)
+    return layout, accuracy_predictor.unpack_features
+  if len(set(topologies)) == 1:
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *weights)
+    data = {'weights': stacked, 'target': targets}
+    layout = layouts_lib.OnDevice.place(data, devices, microbatch_size=size)
+    return layout, accuracy_predictor.make_unpack_weights(topologies[0])
+  mixed = layouts_lib.choose_mixed(
+    list(zip(topologies, weights, strict=True)),
+    targets,
+    name=config.model.name,
+    batch_size=config.batch_size,
+    part_size=size or config.batch_size,
+    num_buckets=config.num_buckets,
+    multiple_of=len(devices),
+  )
+  return mixed, accuracy_predictor.unpack_parts

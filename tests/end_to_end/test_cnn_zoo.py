@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The binaries of CNN zoos run their smoke configs."""
+
+import csv
+import json
+
+import pytest
+
+from ng_jax.data import cnn_zoo
+from tests.end_to_end import binaries
+
+CONFIGS = binaries.ROOT / 'configs'
+
+
+@pytest.fixture(scope='module')
+def made(shared):
+  """The smoke zoo, made by two processes one after the other."""
+  config = CONFIGS / 'make_cnn_zoo' / 'wild_park.py'
+  return [
+    binaries.call(
+      'make_cnn_zoo.py',
+      f'--config={config}:smoke',
+      f'--workdir={shared / "data"}',
+      f'--process_index={index}',
+      '--num_processes=2',
+      shared=shared,
+      cwd=shared,
+    )
+    for index in (0, 1)
+  ]
+
+
+def test_two_processes_make_a_zoo(made, shared):
+  first, second = made
+  assert first.returncode == 0, first.stderr
+  assert '0 of 4 units found, 4 to train' in first.stderr
+  assert first.stdout.endswith('waiting for the other processes\n')
+  assert second.returncode == 0, second.stderr
+  (path,) = (shared / 'data').iterdir()
+  zoo = cnn_zoo.load(path)
+  counts = {name: len(split) for name, split in zoo.splits.items()}
+  assert counts == {'train': 18, 'validation': 3, 'test': 3}
+  assert second.stdout.startswith(f'{path}: {counts}, median accuracy ')
+
+
+@pytest.mark.parametrize(
+  'model',
+  [
+    'gnn',
+    *(
+      pytest.param(name, marks=pytest.mark.slow)
+      for name in ('transformer', 'statnn', 'nfn')
+    ),
+  ],
+)
+def test_train_evaluate_predict(model, made, shared, tmp_path):
+  def run(mode):
+    done = binaries.call(
+      'cnn_generalization.py',
+      f'--config={CONFIGS / "cnn_generalization" / model}.py:smoke',
+      f'--config.data.data_dir={shared / "data"}',
+      f'--mode={mode}',
+      '--workdir=run',
+      shared=shared,
+      cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+  printed = run('train')
+  lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
+  last = json.loads(lines[-1])
+  assert printed[-1] == (
+    f'test tau: {last["test_tau"]:.3f}, R2: {last["test_r2"]:.3f}'
+  )
+  found = dict(line.split(': ') for line in run('evaluate'))
+  assert float(found['test_tau']) == pytest.approx(last['test_tau'], rel=1e-5)
+  assert run('predict') == ['predictions: run/predictions.csv']
+  with (tmp_path / 'run' / 'predictions.csv').open(newline='') as file:
+    assert len(list(csv.DictReader(file))) == 3
+
+
+def test_unknown_variants_are_listed(shared, tmp_path):
+  done = binaries.call(
+    'make_cnn_zoo.py',
+    f'--config={CONFIGS / "make_cnn_zoo" / "wild_park.py"}:huge',
+    '--workdir=zoo',
+    shared=shared,
+    cwd=tmp_path,
+  )
+  assert done.returncode != 0
+  assert "unknown variant 'huge'; expected one of" in done.stderr
+  assert not (tmp_path / 'zoo').exists()
