@@ -6,8 +6,11 @@ A *unit* is what is trained together: one run ('layers') or all runs of a shape
 state of the optimizer as long as it is unfinished. So a killed unit goes on
 after its last checkpoint, to the same bits.
 
-Which engine is the faster one was measured on two CPU cores (AMD EPYC, shared,
-jax 0.10.1): see `ENGINES`.
+Measured on two shared CPU cores (AMD EPYC, jax 0.10.1), Fashion-MNIST 14 x 14,
+two runs of 16 steps of 64 images, compiled: 5 convolutions of 16 to 32 channels
+35 s by 'scan' and 1.0 s by 'layers'; 3 of 4 to 16 channels 17 s and 0.6 s. One
+jitted step for each architecture runs as fast as 'layers' but compiles for 0.8
+to 2.7 s each; the pieces of 'layers' are shared, at most some 150 small ones.
 """
 
 from collections.abc import Callable, Sequence
