@@ -141,17 +141,7 @@ def stack(
   topologies = [topology for topology, _ in networks]
   _check_channels(topologies)
   num_graphs = len(networks) if num_graphs is None else num_graphs
-  largest = (
-    len(networks),
-    max(t.num_nodes for t in topologies),
-    max(t.num_edges for t in topologies),
-  )
-  if any(np.greater(largest, (num_graphs, max_nodes, max_edges))):
-    raise ValueError(
-      'the batch must fit, got (graphs, most nodes, most edges) = '
-      f'{largest} and {num_graphs=}, {max_nodes=}, {max_edges=}; raise the '
-      'sizes or use a larger bucket.'
-    )
+  _check_fits(topologies, (num_graphs, max_nodes, max_edges))
   nodes, edges = _empty(
     topologies[0], (num_graphs, max_nodes), (num_graphs, max_edges), dtype
   )
@@ -188,6 +178,23 @@ def stack(
     n_node=counts[0],
     n_edge=counts[1],
   )
+
+
+def _check_fits(
+  topologies: Sequence[structure.Topology], sizes: tuple[int, int, int]
+) -> None:
+  largest = (
+    len(topologies),
+    max(t.num_nodes for t in topologies),
+    max(t.num_edges for t in topologies),
+  )
+  if any(np.greater(largest, sizes)):
+    num_graphs, max_nodes, max_edges = sizes
+    raise ValueError(
+      'the batch must fit, got (graphs, most nodes, most edges) = '
+      f'{largest} and {num_graphs=}, {max_nodes=}, {max_edges=}; raise the '
+      'sizes or use a larger bucket.'
+    )
 
 
 def _check_channels(topologies: Sequence[structure.Topology]) -> None:
