@@ -83,7 +83,7 @@ _RULES: dict[str, Callable[[program_lib.Step, Any], Any]] = {
   'tile': _tile,
   'transpose': _transpose,
 }
-NAMES = (*_RULES, 'slice', 'split')
+NAMES = (*_RULES, 'slice', 'split', 'unstack')
 
 
 def apply(
@@ -105,6 +105,8 @@ def apply(
     return [_slice(step, value)]
   if step.name == 'split':
     return _split(step, value)
+  if step.name == 'unstack':
+    return _unstack(step, value)
   return [_RULES[step.name](step, value)]
 
 
@@ -126,6 +128,15 @@ def _split(step: program_lib.Step, value: Any) -> list[Any]:
     parts.append(cut(value, step.params['axis'], start, start + size, 1))
     start += size
   return parts
+
+
+def _unstack(step: program_lib.Step, value: Any) -> list[Any]:
+  axis = step.params['axis'] % len(value.axes)
+  parts = [cut(value, axis, i, i + 1, 1) for i in range(len(step.shapes))]
+  return [
+    _with_axes(part, [*part.axes[:axis], *part.axes[axis + 1 :]])
+    for part in parts
+  ]
 
 
 def cut(value: Any, i: int, start: int, limit: int, stride: int) -> Any:
