@@ -52,7 +52,7 @@ test: lint types  ## Lint, check the types, run the tests that are not slow.
 
 # pytest leaves with 5 when no test is marked slow: nothing to run is no error.
 test-slow: $(STAMP)  ## Run the slow tests.
-	$(PYTEST) -m slow -q || { code=$$?; [ $$code -eq 5 ] \
+	$(PYTEST) -m slow -n $(JOBS) -q || { code=$$?; [ $$code -eq 5 ] \
 	  && echo 'No test is marked slow.' || exit $$code; }
 
 lint: $(STAMP)  ## Check style and format.
