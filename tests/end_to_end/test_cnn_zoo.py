@@ -30,6 +30,7 @@ def made(shared):
   ]
 
 
+@pytest.mark.slow
 def test_two_processes_make_a_zoo(made, shared):
   first, second = made
   assert first.returncode == 0, first.stderr
@@ -46,11 +47,8 @@ def test_two_processes_make_a_zoo(made, shared):
 @pytest.mark.parametrize(
   'model',
   [
-    'gnn',
-    *(
-      pytest.param(name, marks=pytest.mark.slow)
-      for name in ('transformer', 'statnn', 'nfn')
-    ),
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ('gnn', 'transformer', 'statnn', 'nfn')
   ],
 )
 def test_train_evaluate_predict(model, made, shared, tmp_path):

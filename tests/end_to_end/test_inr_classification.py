@@ -32,11 +32,16 @@ def check_demo(shared, tmp_path):
   'model',
   [
     'gnn',
-    'transformer',
-    'probing',
     *(
       pytest.param(name, marks=pytest.mark.slow)
-      for name in ('dws', 'mlp', 'nfn', 'statnn')
+      for name in (
+        'transformer',
+        'probing',
+        'dws',
+        'mlp',
+        'nfn',
+        'statnn',
+      )
     ),
   ],
 )

@@ -273,7 +273,9 @@ def test_statnn_reads_mixed_batches():
       )
 
 
-@pytest.mark.parametrize('name', ['dws', 'mlp'])
+@pytest.mark.parametrize(
+  'name', [pytest.param('dws', marks=pytest.mark.slow), 'mlp']
+)
 def test_padding_does_not_enter_batch_statistics(name):
   model = readers.create(name, _SPEC)
   variables = readers.draw_variables(model, _SPEC)
@@ -355,6 +357,7 @@ def test_options_that_are_refused():
     )
 
 
+@pytest.mark.slow
 def test_gradients_pass_through_training():
   model = readers.create('dws', _SPEC, dropout=0.2)
   variables = readers.draw_variables(model, _SPEC)

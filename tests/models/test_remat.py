@@ -12,7 +12,7 @@ from ng_jax import graphs
 from ng_jax import networks
 from ng_jax.train import classification_config
 from ng_jax.train import classification_variants
-from ng_jax.train import classifier
+from ng_jax.train import reading
 from tests import fast_jit
 from tests.models import readers
 
@@ -97,10 +97,10 @@ def test_a_config_chooses_it(name: str) -> None:
     config.model.remat = True
   classification_config.check(config)
   options = {k: x for k, x in config.model.items() if k != 'name'}
-  model = classifier.create_model(
+  model = reading.create_model(
     name,
     network=networks.Siren(),
-    num_classes=10,
+    num_outputs=10,
     statistics=None,
     dtype='float32',
     **options,
