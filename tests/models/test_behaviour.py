@@ -36,7 +36,7 @@ def _graph(spec, num=2, **options):
 @pytest.mark.parametrize(
   'name',
   [
-    pytest.param(name, marks=pytest.mark.slow) if name == 'dws' else name
+    name if name == 'ng_t' else pytest.param(name, marks=pytest.mark.slow)
     for name in _NAMES
   ],
 )

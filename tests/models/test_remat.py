@@ -21,9 +21,9 @@ _NETWORK = networks.Cnn(
 )
 _CASES = (
   ('ng_gnn', 'blocks'),
-  ('ng_gnn_edit', 'segments'),
+  pytest.param('ng_gnn_edit', 'segments', marks=pytest.mark.slow),
   ('ng_t', 'segments'),
-  ('ng_t_edit', 'blocks'),
+  pytest.param('ng_t_edit', 'blocks', marks=pytest.mark.slow),
 )
 
 
