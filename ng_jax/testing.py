@@ -143,9 +143,9 @@ def _draw_moving(
     name: np.asarray(rows)
     for name, rows in _draw(jax.random.split(key, _NUM_DRAWS), spec).items()
   }
-  moved = sum(
-    np.sum(rows != np.arange(rows.shape[1]), axis=1) for rows in drawn.values()
-  )
+  moved = np.zeros(_NUM_DRAWS, int)
+  for rows in drawn.values():
+    moved += np.sum(rows != np.arange(rows.shape[1]), axis=1)
   best = int(np.argmax(moved))
   if not moved[best]:
     raise ValueError(

@@ -162,7 +162,7 @@ def trace(
   """
   closed = jax.make_jaxpr(fn)(list(arrays), x)
   flattener = _Flattener()
-  inputs = tuple(flattener.number(v.aval.shape) for v in closed.jaxpr.invars)
+  inputs = tuple(flattener.number(aval.shape) for aval in closed.in_avals)
   outputs = flattener.flatten(closed.jaxpr, closed.consts, inputs)
   steps = _needed(flattener.steps, outputs)
   num_uses: dict[int, int] = {}
