@@ -62,15 +62,10 @@ def _probing_recipe(config: ml_collections.ConfigDict) -> None:
 def _paper(config: ml_collections.ConfigDict) -> None:
   """MNIST, everything as published: the defaults."""
   config.data.source = 'mnist'
-  if config.model.name == 'dws':  # The recipe of Navon et al. (2023).
-    config.optimizer.learning_rate = 5e-3
-    config.batch_size = 512
-    config.num_epochs = 100
 
 
 def _fashion_mnist(config: ml_collections.ConfigDict) -> None:
   """Fashion-MNIST, everything else as published."""
-  _paper(config)
   config.data.source = 'fashion_mnist'
 
 
