@@ -2,8 +2,8 @@
 """What all learned optimizers are: parameters in, an optax transformation out.
 
 A learned optimizer is a function of its own parameters, *theta*, and of the
-optimizee's parameters and gradients. Theta stays outside of the transformation's
-state, so that it can be perturbed, differentiated or trained.
+optimizee's parameters and gradients. Theta stays outside of the
+transformation's state, so that it can be perturbed, differentiated or trained.
 """
 
 import abc

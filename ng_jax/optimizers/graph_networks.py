@@ -3,7 +3,8 @@
 
 The neural graph of the optimizee, with features of its parameters on nodes and
 edges, passes through the layers of the paper; what comes out is the context of
-the update head. Every layer permutes with the hidden neurons, so the updates do.
+the update head. Every layer permutes with the hidden neurons, hence the updates
+do.
 """
 
 import dataclasses

@@ -71,8 +71,8 @@ class UpdateHead(nn.Module):
   ) -> list[jax.Array]:
     """Linear([features, context]); the context's product once where shared."""
     if contexts is None:
-      layer = linear.Linear(size, name='layer_0')
-      return [layer(own) for own in features]
+      plain = linear.Linear(size, name='layer_0')
+      return [plain(own) for own in features]
     given = tuple(context for context in contexts if context is not None)
     layer = linear.SplitLinear(size, name='layer_0')
     own, of_context = layer(tuple(features), given)

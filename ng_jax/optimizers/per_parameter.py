@@ -21,11 +21,11 @@ class MomentaState(NamedTuple):
   """State of the paper's optimizers.
 
   Attributes:
-    count: [] int32, steps made.
+    step: [] int32, steps made.
     momenta: {path: [num_decays, *shape]} float32 or wider.
   """
 
-  count: jax.Array
+  step: jax.Array
   momenta: dict[str, jax.Array]
 
 
@@ -108,7 +108,7 @@ class PerParameterOptimizer(base.LearnedOptimizer):
     updates, _ = self.network(tuple(params)).apply(
       {'params': theta}, inputs, mutable=['constants']
     )
-    return updates, MomentaState(state.count + 1, momenta)
+    return updates, MomentaState(state.step + 1, momenta)
 
   def head_options(self) -> dict[str, Any]:
     """Options of the `UpdateHead` that the optimizer sets."""

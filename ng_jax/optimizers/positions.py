@@ -11,7 +11,7 @@ from ng_jax.graphs import structure
 # Rows of the running table that are learned; the paper's networks use 12 to 15
 # of them. Later rows are computed.
 NUM_RUNNING_ROWS = 64
-# Hidden layers that have a row of their own by role; deeper ones share the last.
+# Hidden layers that have a row of their own by role; the rest share its last.
 MAX_DEPTH = 8
 _BASE = 10_000.0
 
