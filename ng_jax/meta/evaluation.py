@@ -191,7 +191,8 @@ def measure_step(
   """
   plan = training_run.Plan(task, make_tx, num_steps, num_steps, 1)
   keys = jax.vmap(jax.random.key)(np.zeros(1, np.uint32))
-  arguments = (_as_arrays(theta), keys, train, {})
+  held: dict[str, pixels_lib.Pixels] = {}
+  arguments = (_as_arrays(theta), keys, train, held)
   program, _ = _compile(plan, 'map', arguments)
   seconds = []
   for _ in range(num_repeats):

@@ -150,7 +150,7 @@ class LinenNetwork:
     Returns:
       [num_images, num_classes]. Jit: yes.
     """
-    logits: jax.Array = self.module.apply({'params': weights}, x)
+    logits: Any = self.module.apply({'params': weights}, x)
     return logits
 
 

@@ -65,7 +65,7 @@ def test_the_scan_equals_a_loop(kind):
   for i, step in enumerate((2, 5)):
     right, loss = _TASK.score(steps[step][1], whole)
     assert found.accuracy['test'][0, i] == pytest.approx(int(right) / 21)
-    assert found.loss['test'][0, i] == pytest.approx(loss / 21, rel=1e-4)
+    assert found.loss['test'][0, i] == pytest.approx(float(loss) / 21, rel=1e-4)
   np.testing.assert_array_equal(found.frozen_at, [-1])
 
 

@@ -49,7 +49,7 @@ def test_the_grid_has_both_decays():
       optax.chain(optax.add_decayed_weights(0.1), optax.adam(1e-2)),
     ),
   ],
-  ids=str,
+  ids=['plain', 'decoupled', 'coupled'],
 )
 def test_updates_are_those_of_optax(setting, expected):
   params = {'w': jnp.array([1.0, -2.0, 0.5])}
