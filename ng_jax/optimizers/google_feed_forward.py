@@ -2,7 +2,7 @@
 """FF of learned_optimization (Metz et al., 2019; l2o spec 2.2, 3.8)."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -93,14 +93,14 @@ class GoogleFeedForward(base.LearnedOptimizer):
     gradient, row = layout.join(gradients), layout.join(params)
     averages = google_features.average(state.averages, gradient, self.decays)
     raw = jnp.concatenate([gradient[None], row[None], averages])
-    direction, magnitude = self._network().apply(
+    answer: Any = self._network().apply(
       {'params': theta},
       layout.standardize(raw),
       google_features.tanh_of_step(state.step, row.dtype),
     )
     steps = google_layers.make_step(
-      direction,
-      magnitude,
+      answer[0],
+      answer[1],
       self.step_scale,
       self.exponent_scale,
       self.max_exponent,

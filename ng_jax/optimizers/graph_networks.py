@@ -18,11 +18,8 @@ from ng_jax import specs
 from ng_jax.layers import linear
 from ng_jax.optimizers import graph_inputs
 from ng_jax.optimizers import head
-from ng_jax.optimizers import per_parameter
 from ng_jax.optimizers import positions
-
-# Small network with every kind of part, to draw theta with.
-_EXAMPLE = specs.mlp((1, 2, 1))
+from ng_jax.optimizers import spec_optimizer
 
 
 class _GraphNetwork(nn.Module):
@@ -167,37 +164,7 @@ class TransformerNetwork(_GraphNetwork):
 
 
 @dataclasses.dataclass(frozen=True)
-class _GraphOptimizer(per_parameter.PerParameterOptimizer):
-  """Checks that both need."""
-
-  def check_params(self, params: dict[str, jax.Array]) -> None:
-    spec = self._needed_spec()
-    prefix = graph_inputs.path_prefix(spec, tuple(params))
-    for leaf in spec.leaves:
-      expected = spec.leaf_shape(leaf)
-      found = params.get(prefix + leaf.path)
-      if found is not None and found.shape != expected:
-        raise ValueError(
-          f'params at {leaf.path!r} must have the shape of the spec, '
-          f'{expected}, got {found.shape}; infer the spec from the same module.'
-        )
-
-  def _needed_spec(self) -> specs.NetworkSpec:
-    if self.spec is None:
-      raise ValueError(
-        f'{type(self).__name__} reads the graph of the optimizee and needs '
-        'spec, got None; make one with ng_jax.specs.infer(module, params, x).'
-      )
-    return self.spec
-
-  def example(self) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
-    small = dataclasses.replace(self, spec=_EXAMPLE)
-    shapes = {leaf.path: _EXAMPLE.leaf_shape(leaf) for leaf in _EXAMPLE.leaves}
-    return small.network(tuple(shapes)), shapes
-
-
-@dataclasses.dataclass(frozen=True)
-class NeuralGraphGNN(_GraphOptimizer):
+class NeuralGraphGNN(spec_optimizer.SpecOptimizer):
   """NG-GNN (l2o spec 3.5).
 
   Attributes: those of `PerParameterOptimizer` and
@@ -219,7 +186,7 @@ class NeuralGraphGNN(_GraphOptimizer):
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
     return GNNNetwork(
-      self._needed_spec(),
+      spec_optimizer.needed_spec(self),
       self.features,
       self.num_layers,
       self.indexing,
@@ -230,7 +197,7 @@ class NeuralGraphGNN(_GraphOptimizer):
 
 
 @dataclasses.dataclass(frozen=True)
-class NeuralGraphTransformer(_GraphOptimizer):
+class NeuralGraphTransformer(spec_optimizer.SpecOptimizer):
   """NG-T (l2o spec 3.6, with the block of the paper's other experiments).
 
   Attributes: those of `PerParameterOptimizer` and
@@ -250,7 +217,7 @@ class NeuralGraphTransformer(_GraphOptimizer):
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
     return TransformerNetwork(
-      self._needed_spec(),
+      spec_optimizer.needed_spec(self),
       self.features,
       self.num_layers,
       self.indexing,

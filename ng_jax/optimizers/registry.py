@@ -11,6 +11,7 @@ from ng_jax.optimizers import feed_forward
 from ng_jax.optimizers import google_feed_forward
 from ng_jax.optimizers import google_recurrent
 from ng_jax.optimizers import graph_networks
+from ng_jax.optimizers import nfn
 from ng_jax.optimizers import recurrent
 
 OPTIMIZERS: dict[str, type[base.LearnedOptimizer]] = {
@@ -18,6 +19,7 @@ OPTIMIZERS: dict[str, type[base.LearnedOptimizer]] = {
   'google_ff': google_feed_forward.GoogleFeedForward,
   'google_lstm': google_recurrent.GoogleRecurrent,
   'lstm': recurrent.Recurrent,
+  'nfn': nfn.NeuralFunctional,
   'ng_gnn': graph_networks.NeuralGraphGNN,
   'ng_t': graph_networks.NeuralGraphTransformer,
 }
