@@ -12,6 +12,7 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
 
 from ng_jax import layers
 from ng_jax import specs
@@ -33,6 +34,8 @@ class _GraphNetwork(nn.Module):
     head_sizes: hidden layers of the head.
     step_scale: see `head.UpdateHead`.
     max_exponent: see `head.UpdateHead`.
+    compat_reference_indexing: see `NeuralGraphGNN` and
+      `NeuralGraphTransformer`.
   """
 
   spec: specs.NetworkSpec
@@ -42,6 +45,7 @@ class _GraphNetwork(nn.Module):
   head_sizes: tuple[int, ...]
   step_scale: float
   max_exponent: float | None
+  compat_reference_indexing: bool
 
   def embed(
     self,
@@ -118,13 +122,12 @@ class GNNNetwork(_GraphNetwork):
         nodes, edges, connectivity
       )
     of_edge = self.mlp(2, 'edge_out')
+    of_node = self.mlp(2, 'node_out')(nodes)
+    if self.compat_reference_indexing:
+      # Biases are read from the first node on, not from the first with a bias.
+      of_node = jnp.roll(of_node, self.spec.num_inputs, axis=1)
     forward = connectivity.forward_edges(edges)
-    return self.write(
-      reader,
-      inputs,
-      self.mlp(2, 'node_out')(nodes),
-      tuple(map(of_edge, forward)),
-    )
+    return self.write(reader, inputs, of_node, tuple(map(of_edge, forward)))
 
 
 class TransformerNetwork(_GraphNetwork):
@@ -150,6 +153,8 @@ class TransformerNetwork(_GraphNetwork):
     nodes, groups, fill = self.embed(reader, inputs, reverse=False)
     connectivity = reader.connect(nodes, reverse=False)
     edges = connectivity.to_dense_edges(groups, fill=fill)
+    if self.compat_reference_indexing:
+      nodes, edges = self._add_class_token(nodes, edges)
     for i in range(self.num_layers):
       nodes, edges = layers.RelationalBlock(
         self.features,
@@ -159,8 +164,22 @@ class TransformerNetwork(_GraphNetwork):
         name=f'block_{i}',
       )(nodes, edges)
     out = self.mlp(3, 'out')
+    if self.compat_reference_indexing:
+      # Reads all one too early, the token first.
+      nodes, edges = nodes[:, :-1], edges[:, :-1, :-1]
     found = connectivity.from_dense_edges(edges)
     return self.write(reader, inputs, out(nodes), tuple(map(out, found)))
+
+  def _add_class_token(
+    self, nodes: jax.Array, edges: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """A learned node without edges before all others."""
+    token = self.param(
+      'class_token', nn.initializers.normal(1.0), (self.features,)
+    )
+    token = token.astype(nodes.dtype)[None, None]
+    nodes = jnp.concatenate([token, nodes], axis=1)
+    return nodes, jnp.pad(edges, [(0, 0), (1, 0), (1, 0), (0, 0)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +194,9 @@ class NeuralGraphGNN(spec_optimizer.SpecOptimizer):
     indexing: of positions: 'running' (the paper's) or 'role'.
     degree_constant: delta of PNA, mean log(in-degree + 1); 2.3173 for the
       paper's CNN of layout (1, 16, 32, 32, 10).
+    compat_reference_indexing: a defect of the reference, for ablations: the
+      context of each bias is that of another node, too early by the number of
+      inputs, so that updates do not permute with the neurons.
   """
 
   features: int = 64
@@ -182,6 +204,7 @@ class NeuralGraphGNN(spec_optimizer.SpecOptimizer):
   num_head_layers: int = 8
   indexing: str = 'running'
   degree_constant: float = 2.3173
+  compat_reference_indexing: bool = False
 
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
@@ -192,6 +215,7 @@ class NeuralGraphGNN(spec_optimizer.SpecOptimizer):
       self.indexing,
       (self.features,) * self.num_head_layers,
       degree_constant=self.degree_constant,
+      compat_reference_indexing=self.compat_reference_indexing,
       **self.head_options(),
     )
 
@@ -206,6 +230,9 @@ class NeuralGraphTransformer(spec_optimizer.SpecOptimizer):
     num_layers: blocks.
     num_head_layers: hidden layers of the head.
     indexing: of positions: 'running' (the paper's) or 'role'.
+    compat_reference_indexing: a defect of the reference, for ablations: there
+      is a class token before the nodes, and contexts are read as if it were
+      the first node, so that updates do not permute with the neurons.
   """
 
   features: int = 32
@@ -213,6 +240,7 @@ class NeuralGraphTransformer(spec_optimizer.SpecOptimizer):
   num_layers: int = 2
   num_head_layers: int = 2
   indexing: str = 'running'
+  compat_reference_indexing: bool = False
 
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
@@ -223,5 +251,6 @@ class NeuralGraphTransformer(spec_optimizer.SpecOptimizer):
       self.indexing,
       (self.features,) * self.num_head_layers,
       num_heads=self.num_heads,
+      compat_reference_indexing=self.compat_reference_indexing,
       **self.head_options(),
     )

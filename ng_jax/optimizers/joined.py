@@ -41,17 +41,17 @@ class Joined:
     rows = [arrays[path].reshape(-1).astype(dtype) for path in self.shapes]
     return jnp.concatenate(rows)
 
-  def split(self, row: jax.Array) -> dict[str, jax.Array]:
+  def split(self, rows: jax.Array) -> dict[str, jax.Array]:
     """Inverse of `join`.
 
     Args:
-      row: [num_params].
+      rows: [*batch, num_params].
 
     Returns:
-      {path: [*shape]}. Jit: yes.
+      {path: [*batch, *shape]}. Jit: yes.
     """
     return {
-      path: row[start:end].reshape(shape)
+      path: rows[..., start:end].reshape(*rows.shape[:-1], *shape)
       for (path, shape), (start, end) in zip(
         self.shapes.items(), self._ranges, strict=True
       )

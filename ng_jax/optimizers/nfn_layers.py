@@ -16,6 +16,7 @@ import dataclasses
 from typing import NamedTuple
 
 from ng_jax import specs
+from ng_jax.optimizers import tied_sets
 
 # A single layer is a last one.
 ROLES = ('first', 'hidden', 'last')
@@ -55,7 +56,7 @@ def find(spec: specs.NetworkSpec) -> tuple[Layer, ...]:
   Returns:
     Its dense blocks, in the order of the spec. Jit: static.
   """
-  root = _roots(spec)
+  root = tied_sets.merge(spec, ['norm'])
   dense = [(i, b) for i, b in enumerate(spec.blocks) if b.kind == 'dense']
   ends = [(root[b.source], root[b.target]) for _, b in dense]
   inputs, outputs = (
@@ -78,18 +79,6 @@ def find(spec: specs.NetworkSpec) -> tuple[Layer, ...]:
       )
     )
   return tuple(layers)
-
-
-def _roots(spec: specs.NetworkSpec) -> dict[str, str]:
-  """{neuron set: the first of those that norms make one with it}."""
-  sets = {s.name: s for s in spec.neuron_sets}
-  root = {name: name for name in sets}
-  for block in spec.blocks:
-    same = sets[block.source].size == sets[block.target].size
-    if block.type == 'norm' and block.kind == 'diagonal' and same:
-      kept, merged = root[block.source], root[block.target]
-      root = {n: kept if r == merged else r for n, r in root.items()}
-  return root
 
 
 @dataclasses.dataclass(frozen=True)

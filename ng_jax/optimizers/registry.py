@@ -9,6 +9,7 @@ from ng_jax import specs
 from ng_jax.optimizers import base
 from ng_jax.optimizers import feed_forward
 from ng_jax.optimizers import google_feed_forward
+from ng_jax.optimizers import google_nfn
 from ng_jax.optimizers import google_recurrent
 from ng_jax.optimizers import graph_networks
 from ng_jax.optimizers import nfn
@@ -18,6 +19,7 @@ OPTIMIZERS: dict[str, type[base.LearnedOptimizer]] = {
   'ff': feed_forward.FeedForward,
   'google_ff': google_feed_forward.GoogleFeedForward,
   'google_lstm': google_recurrent.GoogleRecurrent,
+  'google_nfn': google_nfn.GoogleNeuralFunctional,
   'lstm': recurrent.Recurrent,
   'nfn': nfn.NeuralFunctional,
   'ng_gnn': graph_networks.NeuralGraphGNN,
