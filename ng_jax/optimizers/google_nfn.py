@@ -105,8 +105,8 @@ class GoogleNeuralFunctional(base.LearnedOptimizer):
     others = sorted(set(params) - named)
     if others:
       raise ValueError(
-        'google_nfn updates only arrays that spec names, but params also have '
-        f'{others[:6]}; update those with another optimizer by '
+        'google_nfn updates only weights and biases of spec, but params also '
+        f'have {others[:6]}; update those with another optimizer by '
         'optax.multi_transform.'
       )
 
