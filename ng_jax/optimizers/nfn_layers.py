@@ -55,9 +55,17 @@ def find(spec: specs.NetworkSpec) -> tuple[Layer, ...]:
 
   Returns:
     Its dense blocks, in the order of the spec. Jit: static.
+
+  Raises:
+    ValueError: there are none.
   """
   root = tied_sets.merge(spec, ['norm'])
   dense = [(i, b) for i, b in enumerate(spec.blocks) if b.kind == 'dense']
+  if not dense:
+    raise ValueError(
+      'NFN needs a spec with at least one dense block, got only '
+      f"{[b.name for b in spec.blocks]}; use 'ff' or 'ng_gnn'."
+    )
   ends = [(root[b.source], root[b.target]) for _, b in dense]
   inputs, outputs = (
     {root[s.name] for s in spec.neuron_sets if s.role == role}
