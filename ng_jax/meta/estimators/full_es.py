@@ -87,7 +87,7 @@ class FullEs(base.Estimator):
     pair, tally = self._run(thetas, windows.double(fresh), state, length, data)
     loss, delta = self._reduce(pair, tally, state, length, data)
     noise = perturbations.draw_again(theta, key, self.sigma, after=delta)
-    gradient = jax.tree.map(lambda e: delta * e / (2 * self.sigma**2), noise)
+    gradient = perturbations.weigh(delta, noise, self.sigma)
     following = state._replace(
       step=state.step + length, episode=state.episode + 1
     )

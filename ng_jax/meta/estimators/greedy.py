@@ -2,9 +2,9 @@
 """The protocol of the paper's authors: every update for itself.
 
 Theta is asked to make each single inner step a good one. The gradient is the
-sum over the steps of an episode of J^T g, with J the Jacobian of the update with
-respect to theta and g the gradient of the loss after the update. Nothing is
-back-propagated from one step to another.
+sum over the steps of an episode of J^T g, with J the Jacobian of the update
+with respect to theta and g the gradient of the loss after the update. Nothing
+is back-propagated from one step to another.
 """
 
 import dataclasses

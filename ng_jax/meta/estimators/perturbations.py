@@ -20,10 +20,16 @@ def draw(theta: Any, key: jax.Array, sigma: float) -> Any:
   """
   leaves, structure = jax.tree.flatten(theta)
   noise = [
-    sigma * jax.random.normal(jax.random.fold_in(key, i), leaf.shape, leaf.dtype)
+    sigma
+    * jax.random.normal(jax.random.fold_in(key, i), leaf.shape, leaf.dtype)
     for i, leaf in enumerate(leaves)
   ]
-  return structure.unflatten(noise)
+  # Rounded once, here: without the barrier a compiler may fuse the product into
+  # the sums that the noise goes to, where it would be another number each time.
+  drawn: Any = jax.lax.optimization_barrier(
+    jax.tree.unflatten(structure, noise)
+  )
+  return drawn
 
 
 def draw_again(theta: Any, key: jax.Array, sigma: float, after: Any) -> Any:
@@ -62,6 +68,21 @@ def differences(losses: jax.Array) -> jax.Array:
   return losses[..., 0] - losses[..., 1]
 
 
+def weigh(delta: jax.Array, noise: Any, sigma: float) -> Any:
+  """Estimate of a gradient from a difference of losses.
+
+  Args:
+    delta: [] float, loss of the plus side less that of the minus side.
+    noise: tree, what theta was moved by.
+    sigma: standard deviation of the noise.
+
+  Returns:
+    delta noise / (2 sigma^2). Jit: yes.
+  """
+  weight = delta / (2 * sigma**2)
+  return jax.tree.map(lambda e: weight * e, noise)
+
+
 def check_sigma(sigma: float) -> None:
   """Refuses a standard deviation that is not positive.
 
@@ -73,6 +94,6 @@ def check_sigma(sigma: float) -> None:
   """
   if not sigma > 0:
     raise ValueError(
-      f'sigma must be positive, got {sigma}; 0.01 is usual, and below 0.001 the '
-      'losses of a pair are too close for float32.'
+      f'sigma must be positive, got {sigma}; 0.01 is usual, and below 0.001 '
+      'the losses of a pair are too close for float32.'
     )

@@ -82,27 +82,30 @@ class Pes(windows.WindowedEstimator):
     episode, passed = self.end(state.episode, trajectory)
     noise = perturbations.draw_again(theta, key, self.sigma, after=losses)
     accumulated = jax.tree.map(jnp.add, state.accumulated, noise)
-    old, new = self._weigh(losses, passed.finished)
-    gradient = jax.tree.map(
-      lambda xi, e: (old * xi + new * e) / (2 * self.sigma**2),
-      accumulated,
-      noise,
-    )
+    gradient = self._combine(losses, accumulated, noise, passed.finished)
     accumulated = jax.tree.map(
       lambda xi: jnp.where(passed.restart, 0.0, xi), accumulated
     )
     metrics = windows.describe(jnp.mean(losses), trajectory, passed.finished)
     return gradient, PesState(episode, accumulated), metrics
 
-  def _weigh(
-    self, losses: jax.Array, finished: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    """Factors of xi and of e: mean differences before and after the end."""
+  def _combine(
+    self, losses: jax.Array, accumulated: Any, noise: Any, finished: jax.Array
+  ) -> Any:
+    """Mean difference times xi, or times e for what counts as after the end."""
     deltas = perturbations.differences(losses)
     if self.sign_delta:
       sign = self.sign_delta * jnp.sign(jnp.mean(deltas))
       deltas = jnp.full_like(deltas, sign)
+    if not self.inclusive_done:
+      total = jnp.sum(deltas) / self.window
+      return perturbations.weigh(total, accumulated, self.sigma)
     is_last = jnp.arange(self.window) == self.window - 1
-    over = finished & is_last & self.inclusive_done
-    old = jnp.sum(jnp.where(over, 0.0, deltas)) / self.window
-    return old, jnp.sum(jnp.where(over, deltas, 0.0)) / self.window
+    over = finished & is_last
+    before = jnp.sum(jnp.where(over, 0.0, deltas)) / self.window
+    after = jnp.sum(jnp.where(over, deltas, 0.0)) / self.window
+    return jax.tree.map(
+      jnp.add,
+      perturbations.weigh(before, accumulated, self.sigma),
+      perturbations.weigh(after, noise, self.sigma),
+    )

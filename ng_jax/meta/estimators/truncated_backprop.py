@@ -72,4 +72,8 @@ class TruncatedBackprop(windows.WindowedEstimator):
     )
     episode, passed = self.end(state, trajectory)
     loss = jnp.mean(self.problem.normalise(losses))
-    return gradient, episode, windows.describe(loss, trajectory, passed.finished)
+    return (
+      gradient,
+      episode,
+      windows.describe(loss, trajectory, passed.finished),
+    )

@@ -54,6 +54,6 @@ class TruncatedEs(windows.WindowedEstimator):
     episode, passed = self.end(state, plus)
     delta = jnp.sum(perturbations.differences(losses)) / self.window
     noise = perturbations.draw_again(theta, key, self.sigma, after=losses)
-    gradient = jax.tree.map(lambda e: delta * e / (2 * self.sigma**2), noise)
+    gradient = perturbations.weigh(delta, noise, self.sigma)
     metrics = windows.describe(jnp.mean(losses), pair, passed.finished)
     return gradient, episode, metrics
