@@ -59,8 +59,9 @@ def create_state(
   Returns:
     The shared state and that of each estimator. Jit: yes.
   """
-  # A weak type would not survive a checkpoint.
-  theta = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), theta)
+  # A weak type would not survive a checkpoint; without a copy the first step
+  # would take the caller's theta.
+  theta = jax.tree.map(lambda x: jnp.array(x, x.dtype, copy=True), theta)
   states = tuple(
     estimator.init(theta, jax.random.fold_in(key, number), part)
     for number, (estimator, part) in enumerate(

@@ -44,8 +44,9 @@ def create(key: jax.Array, num_particles: int) -> Source:
   """
   number = jnp.arange(num_particles, dtype=jnp.int32)
   keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, number)
-  zeros = jnp.zeros(num_particles, jnp.int32)
-  return Source(number, jax.random.key_data(keys), zeros, zeros)
+  # Two arrays of zeros: one and the same could not be donated.
+  step, episode = (jnp.zeros(num_particles, jnp.int32) for _ in range(2))
+  return Source(number, jax.random.key_data(keys), step, episode)
 
 
 def state_key(source: Source) -> jax.Array:
