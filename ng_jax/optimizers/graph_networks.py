@@ -8,7 +8,7 @@ do.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from flax import linen as nn
 import jax
@@ -17,6 +17,7 @@ from ng_jax import layers
 from ng_jax import specs
 from ng_jax.layers import linear
 from ng_jax.optimizers import graph_inputs
+from ng_jax.optimizers import graph_reading
 from ng_jax.optimizers import head
 from ng_jax.optimizers import per_parameter
 from ng_jax.optimizers import positions
@@ -48,8 +49,8 @@ class _GraphNetwork(nn.Module):
 
   def embed(
     self,
-    reader: graph_inputs.GraphReader,
-    inputs: graph_inputs.Features,
+    reader: graph_reading.GraphReader,
+    inputs: graph_reading.Features,
     *,
     reverse: bool,
   ) -> tuple[Any, Any, Any]:
@@ -64,8 +65,8 @@ class _GraphNetwork(nn.Module):
 
   def write(
     self,
-    reader: graph_inputs.GraphReader,
-    inputs: graph_inputs.Features,
+    reader: graph_reading.GraphReader,
+    inputs: graph_reading.Features,
     nodes: jax.Array,
     edges: Any,
   ) -> dict[str, jax.Array]:
@@ -94,7 +95,7 @@ class GNNNetwork(_GraphNetwork):
   degree_constant: float
 
   @nn.compact
-  def __call__(self, inputs: graph_inputs.Features) -> dict[str, jax.Array]:
+  def __call__(self, inputs: graph_reading.Features) -> dict[str, jax.Array]:
     """Computes updates.
 
     Args:
@@ -103,7 +104,7 @@ class GNNNetwork(_GraphNetwork):
     Returns:
       {path: update [*shape]}. Jit: yes.
     """
-    reader = graph_inputs.GraphReader(self.spec, tuple(inputs))
+    reader = graph_reading.GraphReader(self.spec, tuple(inputs))
     nodes, edges, _ = self.embed(reader, inputs, reverse=True)
     connectivity = reader.connect(nodes, reverse=True)
     for i in range(self.num_layers):
@@ -140,7 +141,7 @@ class TransformerNetwork(_GraphNetwork):
   num_heads: int
 
   @nn.compact
-  def __call__(self, inputs: graph_inputs.Features) -> dict[str, jax.Array]:
+  def __call__(self, inputs: graph_reading.Features) -> dict[str, jax.Array]:
     """Computes updates.
 
     Args:
@@ -149,7 +150,7 @@ class TransformerNetwork(_GraphNetwork):
     Returns:
       {path: update [*shape]}. Jit: yes.
     """
-    reader = graph_inputs.GraphReader(self.spec, tuple(inputs))
+    reader = graph_reading.GraphReader(self.spec, tuple(inputs))
     nodes, groups, fill = self.embed(reader, inputs, reverse=False)
     connectivity = reader.connect(nodes, reverse=False)
     edges = connectivity.to_dense_edges(groups, fill=fill)
@@ -170,9 +171,11 @@ class TransformerNetwork(_GraphNetwork):
 class _GraphOptimizer(per_parameter.PerParameterOptimizer):
   """Checks that both need."""
 
+  needs_spec: ClassVar[bool] = True
+
   def check_params(self, params: dict[str, jax.Array]) -> None:
-    spec = self._needed_spec()
-    prefix = graph_inputs.path_prefix(spec, tuple(params))
+    spec = self.given_spec()
+    prefix = graph_reading.path_prefix(spec, tuple(params))
     for leaf in spec.leaves:
       expected = spec.leaf_shape(leaf)
       found = params.get(prefix + leaf.path)
@@ -181,14 +184,6 @@ class _GraphOptimizer(per_parameter.PerParameterOptimizer):
           f'params at {leaf.path!r} must have the shape of the spec, '
           f'{expected}, got {found.shape}; infer the spec from the same module.'
         )
-
-  def _needed_spec(self) -> specs.NetworkSpec:
-    if self.spec is None:
-      raise ValueError(
-        f'{type(self).__name__} reads the graph of the optimizee and needs '
-        'spec, got None; make one with ng_jax.specs.infer(module, params, x).'
-      )
-    return self.spec
 
   def example(self) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
     small = dataclasses.replace(self, spec=_EXAMPLE)
@@ -219,7 +214,7 @@ class NeuralGraphGNN(_GraphOptimizer):
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
     return GNNNetwork(
-      self._needed_spec(),
+      self.given_spec(),
       self.features,
       self.num_layers,
       self.indexing,
@@ -250,7 +245,7 @@ class NeuralGraphTransformer(_GraphOptimizer):
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
     return TransformerNetwork(
-      self._needed_spec(),
+      self.given_spec(),
       self.features,
       self.num_layers,
       self.indexing,
