@@ -10,7 +10,8 @@ import pytest
 from ng_jax.meta import outer
 
 
-def run(update, gradients, theta):
+def run(rule, gradients, theta):
+  update = rule.transformation
   state = update.init(theta)
   path = [theta]
   for gradient in gradients:
@@ -40,7 +41,7 @@ def test_authors_decay_is_coupled_and_the_rate_ends_at_0():
   rates = 0.1 * (1 + np.cos(np.pi * np.arange(6) / 6)) / 2
   expected = adam(theta, gradients, rates, decay=0.1)
   np.testing.assert_allclose(run(update, gradients, theta), expected, atol=1e-5)
-  rate = outer.authors_rate(1000, 3e-4)
+  rate = outer.create('authors', 1000).rate
   np.testing.assert_allclose(
     [rate(0), rate(500), rate(1000)], [3e-4, 1.5e-4, 0], atol=1e-9
   )
@@ -51,13 +52,13 @@ def test_evolution_clips_elements_then_the_norm():
   gradients = jnp.array([[30.0, 4.0], [0.1, 0.1]])
   update = outer.create('evolution', 10, clip_elements=3.0, warmup_fraction=0.0)
   clipped = [np.array([3.0, 3.0]) / np.sqrt(18), gradients[1]]
-  rates = [outer.evolution_rate(10, 3e-4, 0.0, 0.1)(k) for k in range(2)]
+  rates = [update.rate(k) for k in range(2)]
   expected = adam(theta, clipped, rates, eps_root=1e-8)
   np.testing.assert_allclose(run(update, gradients, theta), expected, atol=1e-5)
 
 
 def test_evolution_rate_warms_up_and_ends_at_a_fraction():
-  rate = outer.evolution_rate(100, 1e-2, 0.05, 0.1)
+  rate = outer.create('evolution', 100, learning_rate=1e-2).rate
   np.testing.assert_allclose(
     [rate(0), rate(1), rate(5), rate(100)], [0, 2e-3, 1e-2, 1e-3], rtol=1e-5
   )
@@ -76,6 +77,8 @@ def test_what_is_not_finite_becomes_0():
 def test_errors():
   with pytest.raises(ValueError, match="unknown outer update 'sgd'; expected"):
     outer.create('sgd', 10)
+  with pytest.raises(ValueError, match="'authors' has no option 'clip'; its"):
+    outer.create('authors', 10, clip=1.0)
   with pytest.raises(ValueError, match='num_steps must be positive, got 0'):
     outer.create('authors', 0)
   with pytest.raises(ValueError, match='warmup_fraction must be at least 0'):
