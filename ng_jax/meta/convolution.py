@@ -63,11 +63,12 @@ def convolve(
   if kernel.shape[0] > padded[0] or kernel.shape[1] > padded[1]:
     raise ValueError(
       f'kernel must fit in the padded image {tuple(padded)}, got '
-      f'{kernel.shape[:2]}; use larger images, more padding or fewer strides.'
+      f'{kernel.shape[:2]}; use larger images or more padding.'
     )
   if method == 'auto':
     method = 'patches' if jax.default_backend() == 'cpu' else 'lax'
-  return _METHODS[method](x, kernel, bias, strides, paddings)
+  product = _METHODS[method](x, kernel, strides, paddings)
+  return product if bias is None else product + bias
 
 
 def lay_patches(
@@ -101,30 +102,28 @@ def lay_patches(
 def _by_patches(
   x: jax.Array,
   kernel: jax.Array,
-  bias: jax.Array | None,
   strides: Pair,
   paddings: Paddings,
 ) -> jax.Array:
   size = (kernel.shape[0], kernel.shape[1])
   patches = lay_patches(x, size, strides=strides, paddings=paddings)
-  return numerics.linear(patches, kernel.reshape(-1, kernel.shape[-1]), bias)
+  return numerics.linear(patches, kernel.reshape(-1, kernel.shape[-1]))
 
 
 def _by_lax(
   x: jax.Array,
   kernel: jax.Array,
-  bias: jax.Array | None,
   strides: Pair,
   paddings: Paddings,
 ) -> jax.Array:
-  product: jax.Array = jax.lax.conv_general_dilated(
+  convolved: jax.Array = jax.lax.conv_general_dilated(
     x,
     kernel,
     strides,
     paddings,
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
   )
-  return product if bias is None else product + bias
+  return convolved
 
 
 _METHODS: dict[str, Callable[..., jax.Array]] = {

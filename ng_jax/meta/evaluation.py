@@ -112,7 +112,7 @@ def evaluate(
   seeds: Sequence[int] = SEEDS,
   num_steps: int = 1_000,
   test_every: int = 100,
-  test_batch_size: int = 1_000,
+  test_batch_size: int | None = None,
   over_seeds: str = 'auto',
 ) -> Evaluation:
   """Trains a task from scratch, once from each seed, and scores it on the way.
@@ -130,10 +130,11 @@ def evaluate(
     seeds: of weights and of the order of the images.
     num_steps: of every run.
     test_every: steps from one test to the next; divides num_steps.
-    test_batch_size: held-out images at a time.
+    test_batch_size: held-out images at a time; by default 125 where
+      `jax.default_backend()` is 'cpu', which stay in the cache, else 1,000.
     over_seeds: 'vmap' runs the seeds side by side, 'map' one after another;
-      'auto' is map where `jax.default_backend()` is 'cpu', which is faster
-      there and takes a fraction of the memory, else vmap.
+      'auto' is map on a CPU, which is faster there and takes a fifth of the
+      memory with five seeds, else vmap.
 
   Returns:
     The evaluation. Jit: no, it calls a compiled program.
@@ -143,8 +144,11 @@ def evaluate(
       not divide num_steps, unknown over_seeds.
   """
   _check(held, seeds, num_steps, test_every, over_seeds)
+  on_cpu = jax.default_backend() == 'cpu'
   if over_seeds == 'auto':
-    over_seeds = 'map' if jax.default_backend() == 'cpu' else 'vmap'
+    over_seeds = 'map' if on_cpu else 'vmap'
+  if test_batch_size is None:
+    test_batch_size = 125 if on_cpu else 1_000
   plan = training_run.Plan(
     task, make_tx, num_steps, test_every, test_batch_size
   )

@@ -25,6 +25,12 @@ _NORMALISATIONS = {
   'fashion_mnist': _MNIST,
   'mnist': _MNIST,
 }
+_TITLES = {
+  'cifar10': 'CIFAR-10',
+  'digits': 'digits',
+  'fashion_mnist': 'Fashion-MNIST',
+  'mnist': 'MNIST',
+}
 _MAX_HOLD_OUT = 5_000
 # Images that are made smaller at a time, which bounds memory.
 _CHUNK = 500
@@ -78,9 +84,9 @@ class Splits:
     train: to train on.
     hold_out: of the published training images, to choose by.
     test: the published test images.
-    name: of the source, and of its size where it is not the published one.
-    note: what is missing from the published set, or nothing. Figures of an
-      incomplete set are labelled with `name`.
+    name: of the data set; where it is incomplete, with its size, as 'CIFAR-10
+      subset, 5,085 train images'. Such figures are labelled with it.
+    note: what is missing from the published set, or nothing.
   """
 
   train: Pixels
@@ -118,7 +124,7 @@ def read(
     ValueError: unknown source; files that are missing; an image_size above
       that of the images; fewer training images than are kept.
   """
-  _normalisation(source)
+  _known(source)
   found = images_lib.read(source, image_dir=image_dir)
   return split(
     found,
@@ -164,7 +170,7 @@ def split(
   if hold_out_seed is not None:
     order = np.random.default_rng(hold_out_seed).permutation(total)
   kept, held = np.split(order, [total - num_hold_out])
-  name = train.name
+  name = _TITLES[_known(train.name)]
   if train.note:
     name = f'{name} subset, {total:,} train images'
   return Splits(
@@ -244,15 +250,15 @@ def shrink(images: np.ndarray, size: int) -> np.ndarray:
   return smaller
 
 
-def _normalisation(source: str) -> tuple[tuple[float, ...], ...]:
-  """Mean and standard deviation of a source, TFDS's included."""
+def _known(source: str) -> str:
+  """Name of a source that is known here, without that of TFDS."""
   name = source.removeprefix('tfds:').partition(':')[0]
   if name not in _NORMALISATIONS:
     raise ValueError(
       f'unknown source {source!r}; expected one of {sorted(_NORMALISATIONS)}, '
       "or one of them from TFDS, as 'tfds:cifar10'."
     )
-  return _NORMALISATIONS[name]
+  return name
 
 
 def _place(
@@ -263,7 +269,7 @@ def _place(
   if images.max_value != 255:
     scaled = values.astype(np.float32) * (255.0 / images.max_value)
     values = np.rint(scaled).astype(np.uint8)
-  mean, std = _normalisation(images.name)
+  mean, std = _NORMALISATIONS[_known(images.name)]
   placed: Pixels = jax.device_put(
     Pixels(
       shrink(values, image_size),

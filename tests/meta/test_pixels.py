@@ -93,7 +93,7 @@ def test_normalisation_is_that_of_the_paper(tmp_path):
   batch = splits.train.take(np.arange(2))
   expected = (np.asarray(splits.train.images[:2]) / 255 - 0.1307) / 0.3081
   np.testing.assert_allclose(batch.images, expected, atol=1e-5)
-  assert splits.name == 'fashion_mnist subset, 12 train images'
+  assert splits.name == 'Fashion-MNIST subset, 12 train images'
   assert 'of 60,000 published' in splits.note
 
 

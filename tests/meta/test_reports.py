@@ -13,7 +13,7 @@ def _record(optimizer, task='cifar10_cnn', **more):
   return {
     'task': task,
     'optimizer': optimizer,
-    'data': 'cifar10',
+    'data': 'CIFAR-10',
     'num_train': 50_000,
     'num_steps': 200,
     'batch_size': 128,
@@ -60,7 +60,7 @@ def test_runs_that_were_frozen_are_counted():
 
 
 def test_a_subset_has_a_column_of_its_own():
-  subset = 'cifar10 subset, 5,085 train images'
+  subset = 'CIFAR-10 subset, 5,085 train images'
   records = [_record(tuning.TUNED), _record(tuning.TUNED, data=subset)]
   head = reports.make_table(records).splitlines()[0]
   assert f'cifar10_cnn ({subset}), 200 steps' in head
