@@ -146,6 +146,7 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
     dataclasses.replace(meta.create_task(name), batch_size=config.batch_size)
     for name in config.tasks
   )
+  check_theta_fits(config)
   splits = tuple(_read(config, task) for task in tasks)
   estimators = [
     meta_config.make_estimator(
@@ -196,6 +197,33 @@ def make_optimizer(
   """
   options = config.model.to_dict()
   return optimizers.create(options.pop('name'), task.network.spec, **options)
+
+
+def check_theta_fits(config: ml_collections.ConfigDict) -> None:
+  """Refuses tasks that one theta cannot serve, before a long run.
+
+  Args:
+    config: of a run.
+
+  Raises:
+    ValueError: theta has other shapes for another of its tasks.
+  """
+  names = (*config.tasks, *config.evaluation.tasks)
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  shapes = [
+    jax.eval_shape(make_optimizer(config, meta.create_task(name)).init, key)
+    for name in names
+  ]
+  wrong = [
+    n for n, shape in zip(names, shapes, strict=True) if shape != shapes[0]
+  ]
+  if wrong:
+    raise ValueError(
+      f'theta of {config.model.name!r} must fit all of config.tasks and '
+      f'config.evaluation.tasks, but that of {names[0]!r} does not fit '
+      f'{sorted(set(wrong))}; choose tasks of one depth, or options that do '
+      "not depend on it, such as share='role' of 'nfn'."
+    )
 
 
 def _read(config: ml_collections.ConfigDict, task: meta.Task) -> meta.Splits:

@@ -8,11 +8,12 @@ import ml_collections
 from ng_jax.train import meta_config
 from ng_jax.train import variants
 
-# Small nets for the smoke test; google_lstm has one size only.
+# Small nets for the smoke test.
 _SMOKE_MODELS: dict[str, dict[str, Any]] = {
   'adam': {'learning_rates': (1e-3, 1e-2), 'weight_decays': (0.0,)},
   'ff': {'hidden_sizes': (8,)},
   'lstm': {'hidden_size': 8},
+  'nfn': {'features': 4, 'num_layers': 1},
   'ng_gnn': {'features': 8, 'num_layers': 2, 'num_head_layers': 2},
   'ng_t': {'features': 8, 'num_layers': 1},
 }
@@ -52,6 +53,7 @@ def _mixture(config: ml_collections.ConfigDict) -> None:
     'fashion_mnist_14_cnn_depth_2',
     'fashion_mnist_14_cnn_layer_norm',
   )
+  _serve_all_depths(config)
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
@@ -70,6 +72,13 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
   config.evaluation.test_every = 10
   config.evaluation.num_seeds = 2
   config.model.update(_SMOKE_MODELS.get(config.model.name, {}))
+  _serve_all_depths(config)
+
+
+def _serve_all_depths(config: ml_collections.ConfigDict) -> None:
+  """Lets one theta serve networks of several depths."""
+  if config.model.name == 'nfn':  # The others always do.
+    config.model.share = 'role'
 
 
 def _use(config: ml_collections.ConfigDict, **parts: str) -> None:

@@ -2,8 +2,9 @@
 """Configs of meta-training: the authors' numbers, variants, errors."""
 
 import math
+import types
 
-import jax
+import jax.numpy as jnp
 import pytest
 
 from ng_jax import meta
@@ -72,15 +73,22 @@ def test_variants_pass_the_check(optimizer, variant):
 
 def test_theta_of_a_mixture_fits_all_of_its_tasks():
   config = meta_variants.make_config('ng_gnn', 'mixture')
-  shapes = [
-    jax.eval_shape(
-      learned_optimizer.make_optimizer(config, meta.create_task(name)).init,
-      jax.eval_shape(lambda: jax.random.key(0)),
-    )
-    for name in config.tasks
-  ]
-  assert len(shapes) == 4
-  assert all(shape == shapes[0] for shape in shapes)
+  learned_optimizer.check_theta_fits(config)
+
+
+def test_theta_that_fits_one_task_only(monkeypatch):
+  def make_optimizer(config, task):
+    size = len(task.network.spec.leaves)
+    return types.SimpleNamespace(init=lambda key: {'rate': jnp.zeros(size)})
+
+  monkeypatch.setattr(learned_optimizer, 'make_optimizer', make_optimizer)
+  config = meta_variants.make_config('ff', 'paper')
+  learned_optimizer.check_theta_fits(config)
+  config.evaluation.tasks = ('cifar10_cnn', 'digits_mlp')
+  with pytest.raises(
+    ValueError, match=r"does not fit \['digits_mlp'\]; choose"
+  ):
+    learned_optimizer.check_theta_fits(config)
 
 
 def test_guessing_is_below_the_ceiling():
