@@ -15,17 +15,14 @@ from absl import logging
 import jax
 import ml_collections
 import numpy as np
-import optax
 
 from ng_jax import meta
 from ng_jax import optimizers
 from ng_jax import plots
-from ng_jax.meta import outer
 from ng_jax.meta import records
-from ng_jax.meta import training
 from ng_jax.train import config as config_lib
-from ng_jax.train import devices as devices_lib
 from ng_jax.train import meta_config
+from ng_jax.train import meta_experiment
 from ng_jax.train import meta_training
 from ng_jax.train import running
 from ng_jax.train import state as state_lib
@@ -35,36 +32,6 @@ from ng_jax.train import tuned_adam
 _EVALUATION_SEED, _VALIDATION_SEED = 101, 201
 # Stands for a loss that is not finite in the log.
 _LARGE_LOSS = 20.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-  """What a run works with.
-
-  Attributes:
-    config: of the run.
-    tasks: that are trained on, in turn.
-    splits: their images.
-    data: training images of each task, on the devices.
-    devices: that the run works on.
-    learning_rate: outer step to rate.
-    init: makes the state before the first step.
-    train_step: see `meta_training.make_train_step`.
-  """
-
-  config: ml_collections.ConfigDict
-  tasks: tuple[meta.Task, ...]
-  splits: tuple[meta.Splits, ...]
-  data: tuple[meta.Pixels, ...]
-  devices: list[jax.Device]
-  learning_rate: optax.Schedule
-  init: Callable[[], state_lib.TrainState]
-  train_step: Callable[..., Any]
-
-  def sampler(self) -> meta_training.Rotation:
-    """The tasks in turn."""
-    num_images = sum(len(pixels.labels) for pixels in self.data)
-    return meta_training.Rotation(len(self.tasks), num_images)
 
 
 def run(
@@ -129,115 +96,14 @@ def evaluate(
   return found
 
 
-def prepare(config: ml_collections.ConfigDict) -> Experiment:
-  """Builds the experiment of a config.
-
-  Args:
-    config: with the fields of `meta_config.default_config`.
-
-  Returns:
-    The experiment.
-
-  Raises:
-    ValueError: bad options, too few devices, missing images.
-  """
-  devices = devices_lib.choose(config.num_devices)
-  tasks = tuple(
-    dataclasses.replace(meta.create_task(name), batch_size=config.batch_size)
-    for name in config.tasks
-  )
-  check_theta_fits(config)
-  splits = tuple(_read(config, task) for task in tasks)
-  estimators = [
-    meta_config.make_estimator(
-      config,
-      meta.LearningProblem(
-        task, make_optimizer(config, task), config.outer_loss
-      ),
-    )
-    for task in tasks
-  ]
-  options = config.outer.to_dict()
-  update = outer.create(options.pop('name'), config.num_steps, **options)
-  data = tuple(training.place(part.train, devices) for part in splits)
-  return Experiment(
-    config=config,
-    tasks=tasks,
-    splits=splits,
-    data=data,
-    devices=devices,
-    learning_rate=update.rate,
-    init=meta_training.make_init(
-      estimators,
-      make_optimizer(config, tasks[0]).init,
-      update.transformation,
-      data,
-      seed=config.seed,
-    ),
-    train_step=meta_training.make_train_step(
-      estimators, update.transformation, devices
-    ),
-  )
-
-
-def make_optimizer(
-  config: ml_collections.ConfigDict, task: meta.Task
-) -> optimizers.LearnedOptimizer:
-  """Makes the optimizer of a config for a task.
-
-  Args:
-    config: of a run.
-    task: whose network it will read, where it reads networks.
-
-  Returns:
-    The optimizer; theta does not depend on the task. Jit: static.
-
-  Raises:
-    ValueError: a bad option.
-  """
-  options = config.model.to_dict()
-  return optimizers.create(options.pop('name'), task.network.spec, **options)
-
-
-def check_theta_fits(config: ml_collections.ConfigDict) -> None:
-  """Refuses tasks that one theta cannot serve, before a long run.
-
-  Args:
-    config: of a run.
-
-  Raises:
-    ValueError: theta has other shapes for another of its tasks.
-  """
-  names = (*config.tasks, *config.evaluation.tasks)
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  shapes = [
-    jax.eval_shape(make_optimizer(config, meta.create_task(name)).init, key)
-    for name in names
-  ]
-  wrong = [
-    n for n, shape in zip(names, shapes, strict=True) if shape != shapes[0]
-  ]
-  if wrong:
-    raise ValueError(
-      f'theta of {config.model.name!r} must fit all of config.tasks and '
-      f'config.evaluation.tasks, but that of {names[0]!r} does not fit '
-      f'{sorted(set(wrong))}; choose tasks of one depth, or options that do '
-      "not depend on it, such as share='role' of 'nfn'."
-    )
-
-
-def _read(config: ml_collections.ConfigDict, task: meta.Task) -> meta.Splits:
-  return meta.read_pixels(task, image_dir=config.data.image_dir or None)
-
-
 def _validate(
-  experiment: Experiment, state: state_lib.TrainState
+  experiment: meta_experiment.Experiment, state: state_lib.TrainState
 ) -> dict[str, float]:
   """Trains the first task with theta; scores its hold-out."""
   settings, task = experiment.config.validation, experiment.tasks[0]
   found = meta.evaluate(
     task,
-    make_optimizer(experiment.config, task).transformation,
+    meta_experiment.make_optimizer(experiment.config, task).transformation,
     jax.device_get(state.params),
     experiment.splits[0].train,
     held={'hold_out': experiment.splits[0].hold_out},
@@ -255,7 +121,10 @@ def _validate(
 
 
 def _test(
-  experiment: Experiment, state: state_lib.TrainState, *, workdir: pathlib.Path
+  experiment: meta_experiment.Experiment,
+  state: state_lib.TrainState,
+  *,
+  workdir: pathlib.Path,
 ) -> tuple[dict[str, float], None]:
   """Measures theta on the evaluation tasks; keeps it and the records."""
   config, theta = experiment.config, jax.device_get(state.params)
@@ -265,8 +134,8 @@ def _test(
     task = dataclasses.replace(
       meta.create_task(name), batch_size=settings.batch_size
     )
-    splits = _read(config, task)
-    optimizer = make_optimizer(config, task)
+    splits = meta_experiment.read_images(config, task)
+    optimizer = meta_experiment.make_optimizer(config, task)
     setting = (task, optimizer.transformation, theta, splits.train)
     measured = meta.evaluate(
       *setting,
@@ -292,7 +161,7 @@ def _test(
   if jax.process_index() == 0:
     optimizers.save(
       workdir / 'theta.safetensors',
-      make_optimizer(config, experiment.tasks[0]),
+      meta_experiment.make_optimizer(config, experiment.tasks[0]),
       theta,
       {'config': config_lib.to_json_types(config), 'test': found},
     )
@@ -308,7 +177,9 @@ def _finite_mean(values: np.ndarray) -> float:
 
 
 def _draw(
-  experiment: Experiment, found: None, lines: list[dict[str, Any]]
+  experiment: meta_experiment.Experiment,
+  found: None,
+  lines: list[dict[str, Any]],
 ) -> dict[str, Callable[[], Any]]:
   del found
   config = experiment.config
@@ -318,7 +189,7 @@ def _draw(
 
 _TASK = running.Task(
   check=meta_config.check,
-  prepare=prepare,
+  prepare=meta_experiment.prepare,
   average=meta_training.average,
   validate=_validate,
   test=functools.partial(_test, workdir=pathlib.Path('.')),

@@ -10,8 +10,8 @@ import pytest
 from ng_jax import meta
 from ng_jax.meta import estimators
 from ng_jax.meta import horizons
-from ng_jax.train import learned_optimizer
 from ng_jax.train import meta_config
+from ng_jax.train import meta_experiment
 from ng_jax.train import meta_variants
 
 _VARIANTS = ('paper', 'two_cores', 'pes', 'mixture', 'smoke')
@@ -20,7 +20,7 @@ _VARIANTS = ('paper', 'two_cores', 'pes', 'mixture', 'smoke')
 def estimator_of(config):
   task = meta.create_task(config.tasks[0])
   problem = meta.LearningProblem(
-    task, learned_optimizer.make_optimizer(config, task), config.outer_loss
+    task, meta_experiment.make_optimizer(config, task), config.outer_loss
   )
   return meta_config.make_estimator(config, problem)
 
@@ -73,7 +73,7 @@ def test_variants_pass_the_check(optimizer, variant):
 
 def test_theta_of_a_mixture_fits_all_of_its_tasks():
   config = meta_variants.make_config('ng_gnn', 'mixture')
-  learned_optimizer.check_theta_fits(config)
+  meta_experiment.check_theta_fits(config)
 
 
 def test_theta_that_fits_one_task_only(monkeypatch):
@@ -81,14 +81,14 @@ def test_theta_that_fits_one_task_only(monkeypatch):
     size = len(task.network.spec.leaves)
     return types.SimpleNamespace(init=lambda key: {'rate': jnp.zeros(size)})
 
-  monkeypatch.setattr(learned_optimizer, 'make_optimizer', make_optimizer)
+  monkeypatch.setattr(meta_experiment, 'make_optimizer', make_optimizer)
   config = meta_variants.make_config('ff', 'paper')
-  learned_optimizer.check_theta_fits(config)
+  meta_experiment.check_theta_fits(config)
   config.evaluation.tasks = ('cifar10_cnn', 'digits_mlp')
   with pytest.raises(
     ValueError, match=r"does not fit \['digits_mlp'\]; choose"
   ):
-    learned_optimizer.check_theta_fits(config)
+    meta_experiment.check_theta_fits(config)
 
 
 def test_guessing_is_below_the_ceiling():
