@@ -13,11 +13,12 @@ two_cores: images of 14x14, batches of 64, 300 outer steps of 50 inner steps;
   measured on images of 28x28 in batches of 128. Hours on two cores.
 pes: persistent evolution strategies, 16 particles, windows of 50 of 1,000 inner
   steps, 5,000 outer steps. Not run here.
-mixture: the authors' protocol on four small networks in turn. Not run here.
+mixture: five networks of several kinds and sizes in turn, episodes of 300 steps;
+  so the optimizers that ship with ng_jax were trained.
 smoke: a few steps on digits, to show that everything runs. Under a minute.
 
 All but 'smoke' need --config.data.image_dir, a folder with the publishers'
-files; 'paper', 'pes' and 'mixture' those of CIFAR-10 too, unless
+files; 'paper' and 'pes' those of CIFAR-10 too, unless
 --config.evaluation.tasks leaves it out.
 """
 

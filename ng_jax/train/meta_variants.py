@@ -46,14 +46,28 @@ def _pes(config: ml_collections.ConfigDict) -> None:
 
 
 def _mixture(config: ml_collections.ConfigDict) -> None:
-  """The authors' protocol on several small networks in turn."""
+  """Networks of several kinds, widths and image sizes, in turn; long episodes.
+
+  The optimizers that ship with ng_jax are trained like this.
+  """
   config.tasks = (
     'fashion_mnist_14_cnn',
-    'fashion_mnist_14_mlp',
-    'fashion_mnist_14_cnn_depth_2',
-    'fashion_mnist_14_cnn_layer_norm',
+    'fashion_mnist_8_mlp',
+    'fashion_mnist_14_cnn_width_8',
+    'fashion_mnist_8_mlp_32_32',
+    'fashion_mnist_cnn',
   )
-  _serve_all_depths(config)
+  config.batch_size = 64
+  config.num_steps = 100
+  config.eval_every = 25
+  config.validation.num_steps = 500
+  config.validation.num_seeds = 2
+  config.evaluation.tasks = ('fashion_mnist_cnn',)
+  if config.estimator.name == 'greedy':
+    config.estimator.num_steps = 300
+  if config.outer.name == 'authors':
+    config.outer.learning_rate = 5e-4 if config.model.name == 'ng_gnn' else 1e-3
+  _serve_all_networks(config)
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
@@ -72,13 +86,15 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
   config.evaluation.test_every = 10
   config.evaluation.num_seeds = 2
   config.model.update(_SMOKE_MODELS.get(config.model.name, {}))
-  _serve_all_depths(config)
+  _serve_all_networks(config)
 
 
-def _serve_all_depths(config: ml_collections.ConfigDict) -> None:
-  """Lets one theta serve networks of several depths."""
-  if config.model.name == 'nfn':  # The others always do.
+def _serve_all_networks(config: ml_collections.ConfigDict) -> None:
+  """Lets one theta serve networks of other depths, inputs and outputs."""
+  if config.model.name == 'nfn':
     config.model.share = 'role'
+  if config.model.name in ('ng_gnn', 'ng_t'):
+    config.model.indexing = 'role'
 
 
 def _use(config: ml_collections.ConfigDict, **parts: str) -> None:
