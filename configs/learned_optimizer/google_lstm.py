@@ -12,7 +12,7 @@ two_cores: images of 14x14, batches of 64, 300 outer steps of 50 inner steps;
   measured on images of 28x28 in batches of 128. Hours on two cores.
 pes: persistent evolution strategies, 16 particles, windows of 50 of 1,000 inner
   steps, 5,000 outer steps. Not run here.
-mixture: five networks of several kinds and sizes in turn, episodes of 300 steps;
+mixture: five networks of several kinds and sizes in turn, 300 steps an episode;
   so the optimizers that ship with ng_jax were trained.
 smoke: a few steps on digits, to show that everything runs. Under a minute.
 
