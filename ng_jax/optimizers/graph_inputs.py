@@ -167,7 +167,7 @@ class GraphReader:
       for leaf in self._spec.leaves
     }
     folded = dict(zip(paths, updates, strict=True))
-    for path in set(paths) - set(self.rest):
+    for path in sorted(set(paths) - set(self.rest)):
       folded[path] = layouts[path].fold(folded[path])
     return folded
 
