@@ -119,7 +119,10 @@ setuptools.setup(
   ],
   python_requires='>=3.11',
   packages=setuptools.find_packages(include=['ng_jax', 'ng_jax.*']),
-  package_data={'ng_jax': ['py.typed']},
+  package_data={
+    'ng_jax': ['py.typed'],
+    'ng_jax.optimizers': ['trained/*.safetensors'],
+  },
   install_requires=_REQUIRED,
   extras_require=_EXTRAS,
   zip_safe=False,

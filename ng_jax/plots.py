@@ -41,7 +41,7 @@ def learning_curves(
   Returns:
     A matplotlib Figure with two panels. Jit: no.
   """
-  figure = _figure((9.0, 3.6))
+  figure = new_figure((9.0, 3.6))
   panels = figure.subplots(1, 2)
   for panel, name in zip(panels, ('loss', quantity), strict=True):
     _draw_curves(panel, lines, [f'{prefix}_{name}' for prefix, *_ in _CURVES])
@@ -71,7 +71,7 @@ def error_curves(
   Returns:
     A matplotlib Figure with one panel. Jit: no.
   """
-  figure = _figure((5.4, 3.6))
+  figure = new_figure((5.4, 3.6))
   panel = figure.subplots()
   _draw_curves(panel, lines, ('train_loss', 'validation_mse'))
   _mark_test(panel, lines, 'test_mse')
@@ -108,7 +108,7 @@ def confusion_matrix(
   num_classes = counts.shape[0]
   fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
   size = 2.4 + 0.42 * num_classes
-  figure = _figure((size + 0.8, size))
+  figure = new_figure((size + 0.8, size))
   panel = figure.subplots()
   shades = panel.imshow(fractions, cmap='Blues', vmin=0, vmax=1)
   for row in range(num_classes):
@@ -148,7 +148,7 @@ def scatter(
   Returns:
     A matplotlib Figure, with a line where both are equal. Jit: no.
   """
-  figure = _figure((4.6, 4.6))
+  figure = new_figure((4.6, 4.6))
   panel = figure.subplots()
   panel.plot((0, 1), (0, 1), color=_GREY, linestyle=':', linewidth=1)
   panel.scatter(targets, predictions, s=9, color=_BLUE, alpha=0.5, linewidths=0)
@@ -202,7 +202,7 @@ def picture_rows(
   Returns:
     A matplotlib Figure. Jit: no.
   """
-  figure = _figure((0.6 + 1.0 * len(titles), 0.8 + 1.1 * len(rows)))
+  figure = new_figure((0.6 + 1.0 * len(titles), 0.8 + 1.1 * len(rows)))
   panels = figure.subplots(len(rows), len(titles), squeeze=False)
   for i, (name, stack) in enumerate(rows.items()):
     for panel, picture in zip(panels[i], stack, strict=True):
@@ -283,7 +283,15 @@ def _mark_test(
     )
 
 
-def _figure(size: tuple[float, float]) -> Any:
+def new_figure(size: tuple[float, float]) -> Any:
+  """Makes an empty matplotlib Figure, without pyplot.
+
+  Args:
+    size: (width, height) in inches.
+
+  Returns:
+    The figure. Jit: no.
+  """
   from matplotlib import figure
 
   return figure.Figure(figsize=size, layout='constrained')

@@ -11,13 +11,14 @@ from collections.abc import Callable
 import dataclasses
 import functools
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from ng_jax import specs
+from ng_jax.optimizers import trees
 
 Theta = Any  # Nested dict of float arrays.
 
@@ -29,11 +30,13 @@ class LearnedOptimizer(abc.ABC):
   Subclasses give `init`, `init_state` and `update`.
 
   Attributes:
+    needs_spec: whether the rule reads the optimizee's graph.
     spec: of the networks that are optimized, or None where the rule has no use
       for it. Arrays that it does not name are updated without its context.
   """
 
   spec: specs.NetworkSpec | None = None
+  needs_spec: ClassVar[bool] = False
 
   @abc.abstractmethod
   def init(self, key: jax.Array) -> Theta:
@@ -90,6 +93,51 @@ class LearnedOptimizer(abc.ABC):
     """
     del params
 
+  def given_spec(self) -> specs.NetworkSpec:
+    """The spec, for rules that need one.
+
+    Returns:
+      The spec. Jit: static.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if self.spec is None:
+      raise ValueError(
+        f'{type(self).__name__} reads the graph of the optimizee and needs '
+        'spec, got None; make one with ng_jax.specs.infer(module, params, x).'
+      )
+    return self.spec
+
+  def check_theta(self, theta: Theta) -> None:
+    """Refuses parameters of another optimizer.
+
+    Args:
+      theta: nested dict of arrays.
+
+    Raises:
+      ValueError: lists what is missing, unknown or of another shape. Jit: yes.
+    """
+    expected = _theta_shapes(self)
+    found = {
+      path: jnp.shape(leaf) for path, leaf in trees.named_leaves(theta).items()
+    }
+    if found == expected:
+      return
+    missing = sorted(set(expected) - set(found))
+    unknown = sorted(set(found) - set(expected))
+    other = sorted(
+      f'{path} {found[path]} instead of {expected[path]}'
+      for path in set(found) & set(expected)
+      if found[path] != expected[path]
+    )
+    raise ValueError(
+      f'theta must be parameters of {type(self).__name__} with the same '
+      f'options, but it lacks {missing[:4]}, has {unknown[:4]} too much and '
+      f'has {other[:4]}; make them with init(key), or load the optimizer by '
+      'its own name.'
+    )
+
   def transformation(
     self, theta: Theta
   ) -> optax.GradientTransformationExtraArgs:
@@ -113,7 +161,7 @@ class LearnedOptimizer(abc.ABC):
         params that are None or not float, gradients of another structure, a
         spec that names arrays which the params do not have.
     """
-    self._check_theta(theta)
+    self.check_theta(theta)
 
     def init_fn(params: Any) -> Any:
       arrays, _ = self._read(params, 'params')
@@ -134,7 +182,7 @@ class LearnedOptimizer(abc.ABC):
           'got None; call update(gradients, state, params).'
         )
       arrays, rebuild = self._read(params, 'params')
-      gradients = _matching(updates, params)
+      gradients = trees.matching(updates, params)
       changes, state = self.update(theta, gradients, state, arrays, value)
       return rebuild(changes), state
 
@@ -144,7 +192,7 @@ class LearnedOptimizer(abc.ABC):
     self, tree: Any, name: str
   ) -> tuple[dict[str, jax.Array], Callable[[Any], Any]]:
     """{path: array} in at least float32, and the way back."""
-    arrays = named_leaves(tree)
+    arrays = trees.named_leaves(tree)
     if not arrays:
       raise ValueError(
         f'{name} must hold at least one array, got none; leave the optimizer '
@@ -167,26 +215,7 @@ class LearnedOptimizer(abc.ABC):
       ]
       return jax.tree.unflatten(treedef, leaves)
 
-    return {path: _widen(array) for path, array in arrays.items()}, rebuild
-
-  def _check_theta(self, theta: Theta) -> None:
-    expected = _theta_shapes(self)
-    found = {path: jnp.shape(leaf) for path, leaf in _leaves(theta)}
-    if found == expected:
-      return
-    missing = sorted(set(expected) - set(found))
-    unknown = sorted(set(found) - set(expected))
-    other = sorted(
-      f'{path} {found[path]} instead of {expected[path]}'
-      for path in set(found) & set(expected)
-      if found[path] != expected[path]
-    )
-    raise ValueError(
-      f'theta must be parameters of {type(self).__name__} with the same '
-      f'options, but it lacks {missing[:4]}, has {unknown[:4]} too much and '
-      f'has {other[:4]}; make them with init(key), or load the optimizer by '
-      'its own name.'
-    )
+    return {path: trees.widen(array) for path, array in arrays.items()}, rebuild
 
 
 def settings(optimizer: LearnedOptimizer) -> dict[str, Any]:
@@ -206,56 +235,8 @@ def settings(optimizer: LearnedOptimizer) -> dict[str, Any]:
   return json.loads(json.dumps(found))
 
 
-def named_leaves(tree: Any) -> dict[str, Any]:
-  """The arrays of any tree by path.
-
-  Args:
-    tree: a pytree; of nested dicts the paths are those of a `NetworkSpec`.
-
-  Returns:
-    {keys joined by '/': leaf} in the order of `jax.tree.leaves`. Jit: yes.
-  """
-  return dict(_leaves(tree))
-
-
-def _leaves(tree: Any) -> list[tuple[str, Any]]:
-  found, _ = jax.tree_util.tree_flatten_with_path(tree)
-  return [('/'.join(map(_key_name, path)), leaf) for path, leaf in found]
-
-
-def _key_name(key: Any) -> str:
-  for field in ('key', 'idx', 'name'):
-    if hasattr(key, field):
-      return str(getattr(key, field))
-  return str(key)
-
-
-def _widen(array: Any) -> jax.Array:
-  array = jnp.asarray(array)
-  return array.astype(jnp.promote_types(array.dtype, jnp.float32))
-
-
-def _matching(gradients: Any, params: Any) -> dict[str, jax.Array]:
-  """Gradients by path, in the dtype of the arithmetic on their parameters."""
-  of_params = named_leaves(params)
-  found = named_leaves(gradients)
-  expected = {path: jnp.shape(leaf) for path, leaf in of_params.items()}
-  shapes = {path: jnp.shape(leaf) for path, leaf in found.items()}
-  if shapes != expected:
-    wrong = sorted(set(shapes.items()) ^ set(expected.items()))
-    raise ValueError(
-      'updates must be gradients with the structure and shapes of params, but '
-      f'they differ at {wrong[:6]}; take the gradient with respect to the same '
-      'params.'
-    )
-  return {
-    path: jnp.asarray(leaf).astype(_widen(of_params[path]).dtype)
-    for path, leaf in found.items()
-  }
-
-
 @functools.cache
 def _theta_shapes(optimizer: LearnedOptimizer) -> dict[str, tuple[int, ...]]:
   key = jax.eval_shape(lambda: jax.random.key(0))
   shapes = jax.eval_shape(optimizer.init, key)
-  return {path: leaf.shape for path, leaf in _leaves(shapes)}
+  return {path: leaf.shape for path, leaf in trees.named_leaves(shapes).items()}

@@ -7,7 +7,7 @@ between the optimizee's arrays that commute with permutations of neurons.
 
 from collections.abc import Callable
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +50,7 @@ class GoogleNeuralFunctional(base.LearnedOptimizer):
     ValueError: an unknown head; 'residual' without the decay 0.9.
   """
 
+  needs_spec: ClassVar[bool] = True
   decays: tuple[float, ...] = google_feed_forward.DECAYS
   features: int = 32
   num_layers: int = 4
@@ -98,7 +99,7 @@ class GoogleNeuralFunctional(base.LearnedOptimizer):
     )
 
   def check_params(self, params: dict[str, jax.Array]) -> None:
-    spec = spec_optimizer.needed_spec(self)
+    spec = self.given_spec()
     spec_optimizer.check_shapes(spec, params)
     prefix = spec_optimizer.path_prefix(spec, tuple(params))
     named = {prefix + x.path for x in spec.leaves if x.kind != 'buffer'}
@@ -111,7 +112,7 @@ class GoogleNeuralFunctional(base.LearnedOptimizer):
       )
 
   def init(self, key: jax.Array) -> base.Theta:
-    arrays = universal_arrays.NamedArrays(spec_optimizer.needed_spec(self))
+    arrays = universal_arrays.NamedArrays(self.given_spec())
     num_own = 2 + len(self.decays)
     inputs = [jnp.zeros((*(1 for _ in s), num_own)) for s in arrays.shapes]
     shared = jnp.zeros(len(google_features.TIME_SCALES))
@@ -137,7 +138,7 @@ class GoogleNeuralFunctional(base.LearnedOptimizer):
     averages = google_features.average(state.averages, gradient, self.decays)
     raw = jnp.concatenate([row[None], gradient[None], averages])
     raw = layout.standardize(jnp.clip(raw, -1.0, 1.0))
-    spec = spec_optimizer.needed_spec(self)
+    spec = self.given_spec()
     prefix = spec_optimizer.path_prefix(spec, tuple(params))
     arrays = universal_arrays.NamedArrays(spec)
     inputs = {p.removeprefix(prefix): x for p, x in layout.split(raw).items()}

@@ -18,6 +18,7 @@ from ng_jax import layers
 from ng_jax import specs
 from ng_jax.layers import linear
 from ng_jax.optimizers import graph_inputs
+from ng_jax.optimizers import graph_reading
 from ng_jax.optimizers import head
 from ng_jax.optimizers import positions
 from ng_jax.optimizers import spec_optimizer
@@ -49,8 +50,8 @@ class _GraphNetwork(nn.Module):
 
   def embed(
     self,
-    reader: graph_inputs.GraphReader,
-    inputs: graph_inputs.Features,
+    reader: graph_reading.GraphReader,
+    inputs: graph_reading.Features,
     *,
     reverse: bool,
   ) -> tuple[Any, Any, Any]:
@@ -65,8 +66,8 @@ class _GraphNetwork(nn.Module):
 
   def write(
     self,
-    reader: graph_inputs.GraphReader,
-    inputs: graph_inputs.Features,
+    reader: graph_reading.GraphReader,
+    inputs: graph_reading.Features,
     nodes: jax.Array,
     edges: Any,
   ) -> dict[str, jax.Array]:
@@ -95,7 +96,7 @@ class GNNNetwork(_GraphNetwork):
   degree_constant: float
 
   @nn.compact
-  def __call__(self, inputs: graph_inputs.Features) -> dict[str, jax.Array]:
+  def __call__(self, inputs: graph_reading.Features) -> dict[str, jax.Array]:
     """Computes updates.
 
     Args:
@@ -104,7 +105,7 @@ class GNNNetwork(_GraphNetwork):
     Returns:
       {path: update [*shape]}. Jit: yes.
     """
-    reader = graph_inputs.GraphReader(self.spec, tuple(inputs))
+    reader = graph_reading.GraphReader(self.spec, tuple(inputs))
     nodes, edges, _ = self.embed(reader, inputs, reverse=True)
     connectivity = reader.connect(nodes, reverse=True)
     for i in range(self.num_layers):
@@ -140,7 +141,7 @@ class TransformerNetwork(_GraphNetwork):
   num_heads: int
 
   @nn.compact
-  def __call__(self, inputs: graph_inputs.Features) -> dict[str, jax.Array]:
+  def __call__(self, inputs: graph_reading.Features) -> dict[str, jax.Array]:
     """Computes updates.
 
     Args:
@@ -149,7 +150,7 @@ class TransformerNetwork(_GraphNetwork):
     Returns:
       {path: update [*shape]}. Jit: yes.
     """
-    reader = graph_inputs.GraphReader(self.spec, tuple(inputs))
+    reader = graph_reading.GraphReader(self.spec, tuple(inputs))
     nodes, groups, fill = self.embed(reader, inputs, reverse=False)
     connectivity = reader.connect(nodes, reverse=False)
     edges = connectivity.to_dense_edges(groups, fill=fill)
@@ -209,7 +210,7 @@ class NeuralGraphGNN(spec_optimizer.SpecOptimizer):
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
     return GNNNetwork(
-      spec_optimizer.needed_spec(self),
+      self.given_spec(),
       self.features,
       self.num_layers,
       self.indexing,
@@ -245,7 +246,7 @@ class NeuralGraphTransformer(spec_optimizer.SpecOptimizer):
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
     return TransformerNetwork(
-      spec_optimizer.needed_spec(self),
+      self.given_spec(),
       self.features,
       self.num_layers,
       self.indexing,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ng_jax import specs
-from ng_jax.optimizers import graph_inputs
+from ng_jax.optimizers import graph_reading
 from ng_jax.optimizers import head
 from ng_jax.optimizers import kernel_grid
 from ng_jax.optimizers import nfn_layers
@@ -45,7 +45,7 @@ class NFNNetwork(nn.Module):
   max_exponent: float | None
 
   @nn.compact
-  def __call__(self, inputs: graph_inputs.Features) -> dict[str, jax.Array]:
+  def __call__(self, inputs: graph_reading.Features) -> dict[str, jax.Array]:
     """Computes updates.
 
     Args:
@@ -54,7 +54,7 @@ class NFNNetwork(nn.Module):
     Returns:
       {path: update [*shape]}. Jit: yes.
     """
-    reader = graph_inputs.GraphReader(self.spec, tuple(inputs))
+    reader = graph_reading.GraphReader(self.spec, tuple(inputs))
     layers = nfn_layers.find(self.spec)
     sharing = nfn_layers.Sharing(layers, self.by_role)
     space = self._read(reader, inputs, layers)
@@ -75,8 +75,8 @@ class NFNNetwork(nn.Module):
 
   def _read(
     self,
-    reader: graph_inputs.GraphReader,
-    inputs: graph_inputs.Features,
+    reader: graph_reading.GraphReader,
+    inputs: graph_reading.Features,
     layers: tuple[nfn_layers.Layer, ...],
   ) -> nfn_maps.Space:
     edges, nodes = reader.edges(inputs), reader.nodes(inputs)
@@ -101,7 +101,7 @@ class NFNNetwork(nn.Module):
 
   def _contexts(
     self,
-    reader: graph_inputs.GraphReader,
+    reader: graph_reading.GraphReader,
     layers: tuple[nfn_layers.Layer, ...],
     space: nfn_maps.Space,
   ) -> tuple[jax.Array, list[jax.Array]]:
@@ -163,7 +163,7 @@ class NeuralFunctional(spec_optimizer.SpecOptimizer):
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
     return NFNNetwork(
-      spec_optimizer.needed_spec(self),
+      self.given_spec(),
       self.features,
       self.num_layers,
       self.share == 'role',
@@ -174,4 +174,4 @@ class NeuralFunctional(spec_optimizer.SpecOptimizer):
   def example(self) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
     if self.share == 'role':
       return super().example()
-    return self.example_of(spec_optimizer.needed_spec(self))
+    return self.example_of(self.given_spec())

@@ -3,12 +3,12 @@
 
 from collections.abc import Sequence
 import dataclasses
+from typing import ClassVar
 
 from flax import linen as nn
 import jax
 
 from ng_jax import specs
-from ng_jax.optimizers import base
 from ng_jax.optimizers import per_parameter
 
 # Small network with every kind of part, to draw theta with.
@@ -43,26 +43,6 @@ def path_prefix(spec: specs.NetworkSpec, paths: Sequence[str]) -> str:
   )
 
 
-def needed_spec(optimizer: base.LearnedOptimizer) -> specs.NetworkSpec:
-  """The spec of an optimizer that cannot do without.
-
-  Args:
-    optimizer: any.
-
-  Returns:
-    Its spec. Jit: static.
-
-  Raises:
-    ValueError: it has none.
-  """
-  if optimizer.spec is None:
-    raise ValueError(
-      f'{type(optimizer).__name__} reads the graph of the optimizee and needs '
-      'spec, got None; make one with ng_jax.specs.infer(module, params, x).'
-    )
-  return optimizer.spec
-
-
 def check_shapes(spec: specs.NetworkSpec, params: dict[str, jax.Array]) -> None:
   """Refuses an optimizee that is not the spec's.
 
@@ -90,8 +70,10 @@ def check_shapes(spec: specs.NetworkSpec, params: dict[str, jax.Array]) -> None:
 class SpecOptimizer(per_parameter.PerParameterOptimizer):
   """Optimizers of the paper whose network reads the spec."""
 
+  needs_spec: ClassVar[bool] = True
+
   def check_params(self, params: dict[str, jax.Array]) -> None:
-    check_shapes(needed_spec(self), params)
+    check_shapes(self.given_spec(), params)
 
   def example(self) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
     return self.example_of(_EXAMPLE)

@@ -8,13 +8,13 @@ import pathlib
 import jax
 import numpy as np
 
+from ng_jax import arrays
 from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
 from ng_jax.models import official
 from ng_jax.models.official import recordings
 from ng_jax.models.official import reruns
-from ng_jax.pretrained import arrays
 from ng_jax.pretrained import folders
 
 

@@ -18,10 +18,10 @@ import jax
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
+from ng_jax import arrays
 from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
-from ng_jax.pretrained import arrays
 from ng_jax.pretrained import prediction
 from ng_jax.pretrained import tagged
 

@@ -11,8 +11,8 @@ import pytest
 
 from ng_jax import networks
 from ng_jax import specs
-from ng_jax.optimizers import base
 from ng_jax.optimizers import per_parameter
+from ng_jax.optimizers import trees
 from tests import fast_jit
 from tests.optimizers import tiny
 
@@ -164,8 +164,8 @@ def test_running_positions_tell_inputs_apart_but_not_neurons(name, x64):
       max(
         float(jnp.max(jnp.abs(a - b)))
         for a, b in zip(
-          base.named_leaves(found).values(),
-          base.named_leaves(expected).values(),
+          trees.named_leaves(found).values(),
+          trees.named_leaves(expected).values(),
           strict=True,
         )
       )

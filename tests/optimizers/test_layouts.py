@@ -11,11 +11,11 @@ import pytest
 
 from ng_jax import networks
 from ng_jax import specs
-from ng_jax.optimizers import base
 from ng_jax.optimizers import features
 from ng_jax.optimizers import nfn_layers
 from ng_jax.optimizers import positions
 from ng_jax.optimizers import recurrent
+from ng_jax.optimizers import trees
 from tests import example_networks
 from tests import fast_jit
 from tests import linen_networks
@@ -64,7 +64,7 @@ def test_every_layout_is_updated(name, layout):
   optimizer = tiny.create(name, spec, **_BY_ROLE.get(name, {}))
   params, updates = _update(optimizer, tiny.draw_theta(optimizer), spec)
   assert jax.tree.structure(updates) == jax.tree.structure(params)
-  for path, leaf in base.named_leaves(updates).items():
+  for path, leaf in trees.named_leaves(updates).items():
     assert np.all(np.isfinite(leaf)), path
     assert np.any(leaf != 0), path
 
@@ -178,8 +178,8 @@ def test_arrays_outside_the_spec_are_updated_without_context(name):
   if name == 'lstm':  # There, it is one more array in the sequence.
     return
   _, without = _update(optimizer, theta, spec)
-  for path, leaf in base.named_leaves(without).items():
-    other = base.named_leaves(updates)[path]
+  for path, leaf in trees.named_leaves(without).items():
+    other = trees.named_leaves(updates)[path]
     np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-7)
   # What the head makes of the features alone, whatever the network holds.
   head = theta['head']

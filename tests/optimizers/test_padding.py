@@ -17,6 +17,7 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.optimizers import features
 from ng_jax.optimizers import graph_inputs
+from ng_jax.optimizers import graph_reading
 from ng_jax.optimizers import kernel_grid
 from tests import example_networks
 from tests import fast_jit
@@ -88,7 +89,7 @@ def _padded_nodes(
 def test_projection_equals_that_of_padded_features(reverse, x64):
   spec = _CNN.spec
   inputs = _inputs(spec)
-  reader = graph_inputs.GraphReader(spec, tuple(inputs))
+  reader = graph_reading.GraphReader(spec, tuple(inputs))
   module = graph_inputs.GraphProjection(6, reverse)
   shapes = jax.eval_shape(
     lambda key: module.init(key, reader, inputs), jax.random.key(0)
@@ -233,7 +234,7 @@ def test_dense_blocks_equal_segments(x64):
   """The same layers, once on blocks and once on one long list of edges."""
   spec = example_networks.EXAMPLES['residual_norm']().spec
   inputs = _inputs(spec)
-  reader = graph_inputs.GraphReader(spec, tuple(inputs))
+  reader = graph_reading.GraphReader(spec, tuple(inputs))
   rng = np.random.default_rng(0)
   topology = reader.topology
   nodes = jnp.asarray(rng.normal(size=(topology.num_nodes, 8)))

@@ -16,12 +16,13 @@ _OUTSIDE = ('experiments', 'configs', 'tests', 'benchmarks', 'notebooks')
 _MAX_LINES = 300
 _VAGUE_NAMES = ('utils', 'util', 'helpers', 'helper', 'common', 'misc')
 
-_BASE = ('numerics', 'specs')
+_BASE = ('arrays', 'numerics', 'specs')
 _NETWORKS = (*_BASE, 'networks', 'weights')
 _MODELS = (*_NETWORKS, 'graphs', 'layers', 'models')
 # What each part of ng_jax may import, besides itself. A new part is entered
 # here, at the place where its imports still point one way.
 _MAY_IMPORT = {
+  'arrays': (),
   'numerics': (),
   'specs': ('numerics',),
   'networks': _BASE,
@@ -31,7 +32,7 @@ _MAY_IMPORT = {
   'models': (*_NETWORKS, 'graphs', 'layers'),
   'optimizers': _MODELS,
   'data': _NETWORKS,
-  'meta': (*_MODELS, 'optimizers', 'data'),
+  'meta': (*_MODELS, 'optimizers', 'data', 'plots'),
   'pretrained': (*_MODELS, 'optimizers'),
   'testing': _MODELS,
   'plots': (*_MODELS, 'data'),

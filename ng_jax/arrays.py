@@ -53,6 +53,29 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     ) from error
 
 
+def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
+  """Reads the texts in the header of a safetensors file.
+
+  Args:
+    path: of the file.
+
+  Returns:
+    {name: text}; empty where there are none. Jit: no.
+
+  Raises:
+    ValueError: as `read_safetensors`.
+  """
+  path = _existing(path)
+  try:
+    with safetensors.safe_open(path, framework='numpy') as file:
+      return dict(file.metadata() or {})
+  except (safetensors.SafetensorError, OSError) as error:
+    raise ValueError(
+      f'{path} must be a safetensors file, but its header cannot be read: '
+      f'{error}; it is damaged or of another format.'
+    ) from error
+
+
 def read_state(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   """Reads a saved `state_dict`.
 
