@@ -7,7 +7,6 @@ import gzip
 import json
 import pickle
 import sys
-import types
 
 import jax
 import ml_collections
@@ -17,6 +16,7 @@ import safetensors.numpy
 
 from ng_jax import networks
 from ng_jax import specs
+from ng_jax.data import torch_files
 from ng_jax.data.cnn_zoo import folder
 from ng_jax.data.cnn_zoo import small_zoo
 from ng_jax.data.cnn_zoo import wild_park
@@ -76,6 +76,7 @@ def test_a_folder_of_ones_own(own):
 
 
 def test_splits_are_drawn_by_run(own):
+  (own / 'net_0.npz').unlink()
   rows = [[f'net_{i}.safetensors', 0.5, f'run {i // 3}'] for i in range(1, 10)]
   _write_rows(own / 'labels.csv', ['file', 'accuracy', 'run'], rows)
   zoo = folder.read(own)
@@ -122,6 +123,42 @@ def test_splits_are_drawn_by_run(own):
 def test_a_bad_folder_is_named(own, name, content, message):
   (own / name).write_text(content)
   with pytest.raises(ValueError, match=message):
+    folder.read(own)
+
+
+def _edit_labels(own, edit):
+  path = own / 'labels.csv'
+  path.write_text(''.join(edit(path.read_text().splitlines(keepends=True))))
+
+
+def test_rows_of_the_labels_may_not_be_doubled(own):
+  _edit_labels(own, lambda lines: [*lines, lines[2], lines[4]])
+  with pytest.raises(
+    ValueError,
+    match=r'labels.csv must name every file once, but names 2 again:\n'
+    r'  net_1.safetensors\n  net_3.safetensors\nLeave one',
+  ):
+    folder.read(own)
+
+
+def test_rows_of_the_labels_may_not_be_missing(own):
+  _edit_labels(own, lambda lines: [lines[0], *lines[3:]])
+  with pytest.raises(
+    ValueError,
+    match=r'must have a line for every network, but lacks 2 of the files .*\n'
+    r'  net_0.npz\n  net_1.safetensors\n',
+  ):
+    folder.read(own)
+
+
+def test_all_missing_files_of_the_labels_are_listed(own):
+  (own / 'net_2.safetensors').unlink()
+  (own / 'net_7.safetensors').unlink()
+  with pytest.raises(
+    ValueError,
+    match=r'labels.csv names 2 files that are not in .*\n'
+    r'  net_2.safetensors\n  net_7.safetensors\n',
+  ):
     folder.read(own)
 
 
@@ -221,6 +258,27 @@ def test_the_layout_must_fit_the_weights(tmp_path):
     small_zoo.read(tmp_path)
 
 
+@pytest.mark.parametrize('accuracy', ['1.2', '-0.1', 'nan'])
+def test_accuracies_of_the_small_zoo_must_be_fractions(tmp_path, accuracy):
+  _write_small_zoo(tmp_path)
+  rows = [[86 * (i % 2), accuracy if i == 3 else 0.5] for i in range(20)]
+  path = tmp_path / 'metrics.csv.gz'
+  _write_rows(path, ['step', 'test_accuracy'], rows, gzip.open)
+  with pytest.raises(
+    ValueError, match=rf'between 0 and 1, but row 3 has {accuracy} \(1 of 10'
+  ):
+    small_zoo.read(tmp_path)
+
+
+def test_weights_of_the_small_zoo_must_be_finite(tmp_path):
+  _write_small_zoo(tmp_path)
+  weights = np.load(tmp_path / 'weights.npy')
+  weights[7, 0] = np.inf
+  np.save(tmp_path / 'weights.npy', weights)
+  with pytest.raises(ValueError, match='row 7 of weights.npy must be finite'):
+    small_zoo.read(tmp_path)
+
+
 def test_the_small_zoo_needs_final_checkpoints(tmp_path):
   _write_small_zoo(tmp_path)
   with pytest.raises(
@@ -280,25 +338,11 @@ def _save_pickle(content, path):
 
 
 @pytest.fixture
-def numpy_torch(monkeypatch):
-  """Stands for torch where it is not installed: `load` with the same options.
-
-  Only its reading of files is replaced; arrays stand for tensors.
-  """
-
-  class Array(np.ndarray):
-    def numpy(self):
-      return np.asarray(self)
-
-  def load(path, *, map_location, weights_only):
-    assert map_location == 'cpu' and weights_only is True
-    content = pickle.loads(path.read_bytes())
-    content['model'] = {k: x.view(Array) for k, x in content['model'].items()}
-    return content
-
-  module = types.ModuleType('torch')
-  module.load = load
-  monkeypatch.setitem(sys.modules, 'torch', module)
+def without_torch(monkeypatch):
+  """Files are pickles of arrays, read by what stands for torch's reader."""
+  monkeypatch.setattr(
+    torch_files, 'read', lambda path: pickle.loads(path.read_bytes())
+  )
 
 
 def _check_park(zoo):
@@ -325,7 +369,7 @@ def _check_park(zoo):
   )
 
 
-def test_the_wild_park(tmp_path, numpy_torch):
+def test_the_wild_park(tmp_path, without_torch):
   _write_park(tmp_path, _save_pickle)
   _check_park(wild_park.read(tmp_path))
 
@@ -341,7 +385,7 @@ def test_the_wild_park_with_torch(tmp_path):
   _check_park(wild_park.read(tmp_path))
 
 
-def test_arrays_may_not_contradict_the_config(tmp_path, numpy_torch):
+def test_arrays_may_not_contradict_the_config(tmp_path, without_torch):
   _write_park(tmp_path, _save_pickle)
   path = next(tmp_path.glob('cifar10_zooV2/run_0/*20/checkpoint.pt'))
   for config, message in (
@@ -360,21 +404,80 @@ def test_arrays_may_not_contradict_the_config(tmp_path, numpy_torch):
       wild_park.read(tmp_path)
 
 
-def test_a_bad_wild_park_is_named(tmp_path, numpy_torch):
+def test_a_bad_wild_park_is_named(tmp_path, without_torch):
   with pytest.raises(ValueError, match="must have the entries 'train', 'val'"):
     wild_park.read(tmp_path)
   _write_park(tmp_path, _save_pickle)
   path = next(tmp_path.glob('cifar10_zooV2/run_1/*20/checkpoint.pt'))
-  path.write_bytes(b'no pickle')
+  _save_pickle({'model': {}, 'config': {'channels': [3]}}, path)
   with pytest.raises(ValueError, match='run_1/.* must be a checkpoint with'):
     wild_park.read(tmp_path)
 
 
-def test_the_wild_park_needs_torch(tmp_path, monkeypatch):
+def _edit_park(path, edit):
+  file = path / 'cnn_park_splits.json'
+  table = json.loads(file.read_text())
+  edit(table)
+  file.write_text(json.dumps(table))
+
+
+@pytest.mark.parametrize(
+  ('edit', 'message'),
+  [
+    (
+      lambda table: table['val'].update(score=[0.1, 1.5]),
+      r'between 0 and 1, but cifar10_zooV2/run_1/.* has 1.5 \(1 of 6',
+    ),
+    (
+      lambda table: table['val'].update(score=[0.1, float('nan')]),
+      r'between 0 and 1, but cifar10_zooV2/run_1/.* has nan',
+    ),
+    (
+      lambda table: table['test']['score'].pop(),
+      'lists of different lengths',
+    ),
+    (
+      lambda table: table.update(test=table['train']),
+      'must name every file once, but names 2 again:\n  .*10/check.*\n  .*20/',
+    ),
+    (
+      lambda table: (
+        [x.pop() for x in table['test'].values()]
+        and table['train']['path'].__setitem__(
+          1, 'cifar10_zooV2/run_2/checkpoint_000020/checkpoint.pt'
+        )
+      ),
+      r'train and test of .* share the runs',
+    ),
+  ],
+)
+def test_what_the_splits_of_the_wild_park_may_not_say(tmp_path, edit, message):
   _write_park(tmp_path, _save_pickle)
+  _edit_park(tmp_path, edit)
+  with pytest.raises(ValueError, match=message):
+    wild_park.list_checkpoints(tmp_path)
+
+
+def test_all_missing_files_of_the_wild_park_are_listed(tmp_path):
+  _write_park(tmp_path, _save_pickle)
+  gone = sorted(tmp_path.glob('cifar10_zooV2/*/*20/checkpoint.pt'))
+  for path in gone:
+    path.unlink()
+  with pytest.raises(ValueError, match='names 3 files that are not in') as info:
+    wild_park.read(tmp_path)
+  for path in gone:
+    assert str(path.relative_to(tmp_path)) in str(info.value)
+
+
+def test_the_wild_park_needs_torch(tmp_path, monkeypatch):
+  _write_park(tmp_path, lambda content, path: path.write_bytes(_EMPTY))
   monkeypatch.setitem(sys.modules, 'torch', None)
   with pytest.raises(ImportError, match=r"pip install 'ng_jax\[torch\]'"):
     wild_park.read(tmp_path)
+
+
+# A pickle that asks for nothing.
+_EMPTY = pickle.dumps({}, protocol=2)
 
 
 # By name.

@@ -129,8 +129,8 @@ def _mnist_file(path: str, label: int) -> listing.InrFile:
   origin, named, index = found.groups()
   if label not in (-1, int(named)):
     raise ValueError(
-      f'the splits give {path} the label {label}, but by the name of its folder '
-      f'it is {named}; give the splits that belong to the files.'
+      f'the splits give {path} the label {label}, but by the name of its '
+      f'folder it is {named}; give the splits that belong to the files.'
     )
   return listing.InrFile(
     '/'.join(parts), int(named), _ORIGINS[origin], int(index)

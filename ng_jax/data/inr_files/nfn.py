@@ -72,8 +72,8 @@ def _check_indices(
 ) -> None:
   if not found:
     raise ValueError(
-      f'{folder} must hold files {prefix}_..._<label>s/net<index>.pth, got none;'
-      ' give another folder or prefix.'
+      f'{folder} must hold files {prefix}_..._<label>s/net<index>.pth, got '
+      'none; give another folder or prefix.'
     )
   if doubled:
     raise ValueError(
