@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes small sets of INRs in exactly the published formats; needs torch."""
+"""Writes small sets of INRs in exactly the published formats.
+
+Where torch is missing, files are pickles of arrays; see `stand_in`.
+"""
 
 import json
-import os
 import pathlib
+import pickle
 
 import numpy as np
 
+from ng_jax.data import torch_files
+from tests.data import publisher_files
+
 _SHAPES = ((32, 2), (32, 32), (1, 32))
 LABELS = {'train': [3, 1, 4, 1, 5, 9, 2, 6], 'test': [0, 7, 2, 8]}
-
-
-class Evil:
-  """Runs a command when it is unpickled: makes a file."""
-
-  def __init__(self, path: pathlib.Path) -> None:
-    self.path = path
-
-  def __reduce__(self):
-    return os.system, (f'touch {self.path}',)
 
 
 def state_dict(seed: int, num_channels: int = 1, name: str = 'seq.{}'):
@@ -35,12 +31,49 @@ def state_dict(seed: int, num_channels: int = 1, name: str = 'seq.{}'):
 
 
 def save(path: pathlib.Path, arrays, **more) -> None:
-  """Saves a state_dict of tensors as torch does."""
-  import torch
+  """Saves a state_dict of tensors as torch does, and perhaps other entries."""
+  write(path, {**arrays, **more})
 
+
+def write(path: pathlib.Path, content) -> None:
+  """Saves nested arrays as tensors; where torch is missing, as they are."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  tensors = {key: torch.from_numpy(x) for key, x in arrays.items()}
-  torch.save({**tensors, **more}, path)
+  try:
+    import torch
+  except ImportError:
+    path.write_bytes(pickle.dumps(content))
+    return
+
+  def to_tensors(tree):
+    if isinstance(tree, dict):
+      return {key: to_tensors(value) for key, value in tree.items()}
+    return torch.from_numpy(tree) if isinstance(tree, np.ndarray) else tree
+
+  torch.save(to_tensors(content), path)
+
+
+def stand_in(monkeypatch) -> None:
+  """Where torch is missing, reads what `write` wrote there."""
+  try:
+    import torch  # noqa: F401
+  except ImportError:
+    monkeypatch.setattr(
+      torch_files, 'read', lambda path: pickle.loads(path.read_bytes())
+    )
+
+
+def write_images(folder: pathlib.Path) -> None:
+  """The images of these networks, in the publishers' files."""
+  folder.mkdir(parents=True, exist_ok=True)
+  rng = np.random.default_rng(0)
+  for prefix, split in (('train', 'train'), ('t10k', 'test')):
+    labels = np.array(LABELS[split])
+    for name, array in (
+      (f'{prefix}-images-idx3', rng.integers(0, 256, (len(labels), 28, 28))),
+      (f'{prefix}-labels-idx1', labels),
+    ):
+      content = publisher_files.idx_bytes(array)
+      (folder / f'{name}-ubyte').write_bytes(content)
 
 
 def write_mnist(folder: pathlib.Path) -> dict[str, list[str]]:
