@@ -14,6 +14,8 @@ python experiments/convert_dataset.py \
 | nfn_cifar10       | SIRENs of CIFAR-10 (the same)         |
 | small_zoo         | CIFAR10-GS (Unterthiner et al., 2020) |
 | wild_park         | CNN Wild Park (Kofinas et al., 2024)  |
+| paper             | dws_mnist                             |
+| smoke             | small_zoo, four networks a shard      |
 
 source_dir holds, as unpacked: mnist-inrs and mnist_splits.json; fmnist_inrs;
 randinit_smaller_...; weights.npy, metrics.csv.gz and layout.csv; or
@@ -33,14 +35,22 @@ import ml_collections
 from ng_jax.data import conversion
 from ng_jax.data import published
 
+_VARIANTS = {
+  **{name: {'source': name} for name in conversion.KINDS},
+  'paper': {'source': 'dws_mnist'},
+  # For a handful of files, to try the command.
+  'smoke': {'source': 'small_zoo', 'split_points': (6, 8), 'chunk_size': 4},
+}
 
-def get_config(variant: str = 'dws_mnist') -> ml_collections.ConfigDict:
+
+def get_config(variant: str = 'paper') -> ml_collections.ConfigDict:
   """Returns the settings of a variant, and the folders."""
-  if variant not in conversion.KINDS:
+  if variant not in _VARIANTS:
     raise ValueError(
-      f'unknown variant {variant!r}; expected one of {list(conversion.KINDS)}.'
+      f'unknown variant {variant!r}; expected one of {sorted(_VARIANTS)}.'
     )
-  fields = dataclasses.asdict(published.PublishedSettings(source=variant))
+  settings = published.PublishedSettings(**_VARIANTS[variant])
+  fields = dataclasses.asdict(settings)
   del fields['fingerprint']
   folders = ('data_dir', 'image_dir', 'name', 'source_dir', 'split_file')
   return ml_collections.ConfigDict(
