@@ -114,8 +114,7 @@ def convert(
     )
     finished.parent.mkdir(exist_ok=True)
     (folder / SHARDS).rename(finished)
-  for leftover in folder.glob('*.tmp*'):  # Of runs that were killed.
-    leftover.unlink()
+  tfds_folder.clean(folder, ('*.tmp*',))
   counts = {split: len(items) for split, items in plan.splits.items()}
   card = {
     published.CARD_ENTRY: settings.to_dict(),

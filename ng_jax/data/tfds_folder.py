@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import pathlib
+import shutil
 import tempfile
 from typing import Any
 
@@ -32,6 +33,23 @@ def prepare(builder: Any) -> None:
     tfds.enable_progress_bar()
 
 
+def clean(folder: pathlib.Path, patterns: Iterable[str]) -> None:
+  """Takes away what killed runs have left in a finished data set.
+
+  Args:
+    folder: of the data set.
+    patterns: of names below it that only unfinished things have.
+
+  Jit: no.
+  """
+  for pattern in patterns:
+    for path in folder.glob(pattern):
+      if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+      else:
+        path.unlink(missing_ok=True)
+
+
 def shard_name(name: str, split: str, number: int, num_shards: int) -> str:
   """The name that TFDS gives to the file of a shard. Jit: static."""
   return f'{name}-{split}.array_record-{number:05d}-of-{num_shards:05d}'
@@ -50,13 +68,23 @@ def write_shard(
 
   Jit: no.
   """
+  from tensorflow_datasets.core import example_serializer
   from tensorflow_datasets.core import file_adapters
+
+  serializer = example_serializer.ExampleSerializer(
+    features.get_serialized_info()
+  )
+
+  def serialize(example: dict[str, Any]) -> bytes:
+    # TFDS leaves the order of the fields to chance, which differs by process.
+    found = serializer.get_tf_example(features.encode_example(example))
+    content: bytes = found.SerializeToString(deterministic=True)
+    return content
 
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.parent.with_name(f'.{path.name}.tmp')
   file_adapters.ArrayRecordFileAdapter.write_examples(
-    temporary,
-    ((i, features.serialize_example(x)) for i, x in enumerate(examples)),
+    temporary, ((i, serialize(x)) for i, x in enumerate(examples))
   )
   os.replace(temporary, path)
 
