@@ -112,13 +112,7 @@ def train(
   timed_from = start
   metrics: dict[str, float] = {}
   clock = time.perf_counter()
-  with tqdm.tqdm(
-    total=schedule.num_steps,
-    initial=start,
-    desc='training',
-    unit='step',
-    disable=not sys.stderr.isatty(),
-  ) as progress:
+  with _progress_bar(start, schedule.num_steps) as progress:
     for number in range(start, schedule.num_steps):
       state, sums = step(state, data, batches.batch(number))
       pending.append(sums)
@@ -149,6 +143,16 @@ def train(
         raise preemption.Interrupted
       clock = time.perf_counter()
   return state, metrics
+
+
+def _progress_bar(start: int, num_steps: int) -> Any:
+  return tqdm.tqdm(
+    total=num_steps,
+    initial=start,
+    desc='training',
+    unit='step',
+    disable=not sys.stderr.isatty(),
+  )
 
 
 def _fetch(

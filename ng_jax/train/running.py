@@ -107,7 +107,7 @@ def restore_best(
     best = store.best_step()
     if best is None:
       raise ValueError(
-        f'{store.directory} holds no complete checkpoint; train first '
+        f'{store.directory} holds no evaluated checkpoint; train first '
         '(--mode=train).'
       )
     experiment = task.prepare(config)

@@ -22,6 +22,7 @@ _MODELS = (*_NETWORKS, 'graphs', 'layers', 'models')
 # What each part of ng_jax may import, besides itself. A new part is entered
 # here, at the place where its imports still point one way.
 _MAY_IMPORT = {
+  'processes': (),
   'numerics': (),
   'specs': ('numerics',),
   'networks': _BASE,
@@ -30,13 +31,14 @@ _MAY_IMPORT = {
   'layers': (*_NETWORKS, 'graphs'),
   'models': (*_NETWORKS, 'graphs', 'layers'),
   'optimizers': _MODELS,
-  'data': _NETWORKS,
+  'data': (*_NETWORKS, 'processes'),
   'meta': (*_MODELS, 'optimizers', 'data'),
   'pretrained': (*_MODELS, 'optimizers'),
   'testing': _MODELS,
   'plots': (*_MODELS, 'data'),
   'train': (
-    *_MODELS, 'optimizers', 'data', 'meta', 'pretrained', 'testing', 'plots'
+    *_MODELS, 'optimizers', 'data', 'meta', 'pretrained', 'testing', 'plots',
+    'processes',
   ),
 }  # fmt: skip
 
