@@ -8,6 +8,7 @@ file system that they share; the first of them writes.
 """
 
 from collections.abc import Callable
+import dataclasses
 import os
 
 from absl import flags
@@ -22,14 +23,27 @@ VARIABLES = {
 AUTOMATIC = 'auto'
 
 
-def define_flags() -> Callable[[], None]:
+@dataclasses.dataclass(frozen=True)
+class Share:
+  """Which part of a job is this process's.
+
+  Attributes:
+    index: of the process, from 0.
+    count: of the processes.
+  """
+
+  index: int
+  count: int
+
+
+def define_flags() -> Callable[..., Share]:
   """Defines --coordinator_address, --num_processes and --process_index.
 
   For binaries; called once, when they are imported.
 
   Returns:
-    A function that calls `start` with the flags, after they were parsed. Jit:
-    no.
+    A function that calls `start` with the flags, to be called after they were
+    parsed; it takes `independent` and returns what `start` does. Jit: no.
   """
   coordinator_address = flags.DEFINE_string(
     'coordinator_address',
@@ -49,8 +63,11 @@ def define_flags() -> Callable[[], None]:
     'Number of this one, from 0. Or the variable '
     f'{VARIABLES["process_index"]}.',
   )
-  return lambda: start(
-    coordinator_address.value, num_processes.value, process_index.value
+  return lambda *, independent=False: start(
+    coordinator_address.value,
+    num_processes.value,
+    process_index.value,
+    independent=independent,
   )
 
 
@@ -58,7 +75,9 @@ def start(
   coordinator_address: str | None = None,
   num_processes: int | None = None,
   process_index: int | None = None,
-) -> None:
+  *,
+  independent: bool = False,
+) -> Share:
   """Joins the other processes; does nothing for a process that is alone.
 
   To be called before JAX is asked for devices. Waits for the others.
@@ -68,6 +87,11 @@ def start(
     num_processes: that share the job.
     process_index: of this one, from 0. What is None is taken from the
       environment, see `VARIABLES`.
+    independent: whether the processes may also do their shares without a
+      coordinator, each when it can.
+
+  Returns:
+    The share of this process.
 
   Raises:
     ValueError: only some of the three are given, or a process that is none of
@@ -78,7 +102,7 @@ def start(
   )
   if address == AUTOMATIC:
     jax.distributed.initialize()
-    return
+    return share()
   count = _number('num_processes', num_processes)
   index = _number('process_index', process_index)
   given = {
@@ -88,8 +112,8 @@ def start(
   }
   missing = [name for name, value in given.items() if value is None]
   if len(missing) == len(given):
-    return
-  if missing:
+    return Share(0, 1)
+  if missing and not (independent and missing == ['coordinator_address']):
     raise ValueError(
       'several processes need --coordinator_address, --num_processes and '
       f'--process_index (or the variables {sorted(VARIABLES.values())}), but '
@@ -101,17 +125,14 @@ def start(
       f'process_index={index} and num_processes={count}; number the processes '
       'from 0.'
     )
-  jax.distributed.initialize(address, count, index)
+  if address is not None:
+    jax.distributed.initialize(address, count, index)
+  return Share(index, count)
 
 
-def count() -> int:
-  """Number of processes. Jit: static."""
-  return jax.process_count()
-
-
-def index() -> int:
-  """Number of this process, from 0. Jit: static."""
-  return jax.process_index()
+def share() -> Share:
+  """Which part of the job is this process's. Jit: static."""
+  return Share(jax.process_index(), jax.process_count())
 
 
 def is_first() -> bool:

@@ -39,7 +39,7 @@ def watch() -> Iterator[Asked]:
   Yields:
     See `Asked`. Jit: no.
   """
-  if processes.count() > 1:
+  if processes.share().count > 1:
     from jax.experimental import multihost_utils
 
     yield multihost_utils.reached_preemption_sync_point

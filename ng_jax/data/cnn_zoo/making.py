@@ -25,6 +25,7 @@ from absl import logging
 import numpy as np
 import tqdm
 
+from ng_jax import processes
 from ng_jax import specs
 from ng_jax.data import claims
 from ng_jax.data import images as images_lib
@@ -47,8 +48,8 @@ def make(
   *,
   image_dir: str | None = None,
   name: str | None = None,
-  process_index: int = 0,
-  num_processes: int = 1,
+  process_index: int | None = None,
+  num_processes: int | None = None,
 ) -> pathlib.Path:
   """Makes a zoo, or what is missing of it.
 
@@ -57,7 +58,7 @@ def make(
     data_dir: where made sets are kept.
     image_dir: folder of the image files, see `images.read`.
     name: of the zoo's folder, instead of the hash of its settings.
-    process_index: of this process, from 0.
+    process_index: of this process, from 0; None as `processes.share` says.
     num_processes: that make this zoo together, each with a call of its own.
 
   Returns:
@@ -68,6 +69,9 @@ def make(
     ValueError: a folder of that name with other settings or images; bad image
       files; fewer images than asked for; a process that is none of them.
   """
+  share = processes.share()
+  if process_index is None or num_processes is None:
+    process_index, num_processes = share.index, share.count
   if not 0 <= process_index < num_processes:
     raise ValueError(
       'process_index must be between 0 and num_processes - 1, got '
@@ -100,6 +104,10 @@ def make(
   paths = [folder / RUNS / f'unit_{u[0].number:06d}.safetensors' for u in units]
   mine = range(process_index, len(units), num_processes)
   _train(settings, units, paths, mine, chosen, description['engine'])
+  processes.wait(f'units of {folder.name}')
+  if share.index > 0:
+    processes.wait(f'made {folder.name}')
+    return folder
   missing = [path for path in paths if not path.exists()]
   if (folder / CARD).exists():
     return folder
@@ -112,6 +120,7 @@ def make(
     )
     return folder
   _assemble(folder, settings, runs, paths, description)
+  processes.wait(f'made {folder.name}')
   return folder
 
 
