@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns a checkpoint of the official code into a saved model."""
 
-import json
 import os
 import pathlib
 
@@ -11,6 +10,7 @@ import numpy as np
 from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
+from ng_jax.files import texts
 from ng_jax.models import official
 from ng_jax.models.official import recordings
 from ng_jax.models.official import reruns
@@ -42,8 +42,7 @@ def convert_official(
       that does not fit, a folder of something else.
   """
   try:
-    text = pathlib.Path(config_path).read_text(encoding='utf-8')
-    config = json.loads(text)
+    config = texts.read_json(config_path)
   except (OSError, ValueError) as error:
     raise ValueError(
       f'{config_path} must be a JSON file with the official config, but it '

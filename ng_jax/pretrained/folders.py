@@ -21,6 +21,7 @@ from safetensors import numpy as safetensors_numpy
 from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
+from ng_jax.files import texts
 from ng_jax.pretrained import arrays
 from ng_jax.pretrained import prediction
 from ng_jax.pretrained import tagged
@@ -192,7 +193,7 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
       'with params.safetensors only was not finished.'
     )
   try:
-    config = json.loads(path.read_text(encoding='utf-8'))
+    config = texts.read_json(path)
     version = int(config['version'])
     if config['format'] != _FORMAT:
       raise ValueError(f'format {config["format"]!r}')
