@@ -2,6 +2,7 @@
 """Reads .npz and .safetensors files of plain arrays, within limits."""
 
 from collections.abc import Mapping
+import math
 import os
 import pathlib
 from typing import Any
@@ -19,7 +20,18 @@ _KINDS = 'biufcUS'  # Booleans, numbers and texts; nothing that needs pickle.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _PIECE = 2**20
 _MAX_HEADER = 10_000
-# Names of their kind that numpy has no type for.
+# What zipfile and zlib raise for damaged files.
+_DAMAGE = (
+  zipfile.BadZipFile,
+  zlib.error,
+  EOFError,
+  NotImplementedError,  # Other methods and versions.
+  OSError,  # Places before the beginning.
+  OverflowError,
+  RuntimeError,  # Encrypted members.
+  ValueError,
+)
+# What safetensors raises for types that numpy lacks.
 _NO_TYPE = (KeyError, TypeError, AttributeError)
 
 
@@ -38,16 +50,17 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
       of objects (which need pickle), or one with names that lead elsewhere.
   """
   path = pathlib.Path(path)
-  try:
-    with zipfile.ZipFile(path) as archive:
-      members = archive.infolist()
-      _check_members(path, members)
-      return {
-        member.filename.removesuffix('.npy'): _read_member(archive, member)
-        for member in members
-      }
-  except _damage() as error:
-    raise ValueError(f'it is no .npz file of plain arrays: {error}') from error
+  with path.open('rb') as file:
+    try:
+      with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        _check_members(path, members)
+        return {
+          member.filename.removesuffix('.npy'): _read_member(archive, member)
+          for member in members
+        }
+    except _DAMAGE as error:
+      raise ValueError(f'it is no .npz file of arrays: {error}') from error
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -69,24 +82,37 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     raise ValueError(f'it is no safetensors file: {error!r}') from error
 
 
+def map_npy(path: str | os.PathLike[str]) -> np.ndarray:
+  """Opens an .npy file without reading its values.
+
+  Args:
+    path: of the file.
+
+  Returns:
+    The array, read-only, mapped. Jit: no.
+
+  Raises:
+    OSError: no such file.
+    ValueError: a damaged file, or one of objects.
+  """
+  path = pathlib.Path(path)
+  with path.open('rb') as file:
+    shape, fortran, dtype = _read_header(file)
+    start = file.tell()
+  size = math.prod(shape) * dtype.itemsize
+  if dtype.kind not in _KINDS or not size:
+    raise ValueError(f'it holds {shape} {dtype}')
+  if path.stat().st_size < start + size:
+    raise ValueError(f'it is too short for {shape} {dtype}')
+  order: Any = 'F' if fortran else 'C'
+  return np.memmap(path, dtype, 'r', start, shape, order)
+
+
 def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   """Reads a file of arrays by its ending, .npz or else safetensors. Jit: no."""
   if pathlib.Path(path).suffix == '.npz':
     return read_npz(path)
   return read_safetensors(path)
-
-
-def _damage() -> tuple[type[Exception], ...]:
-  """What zipfile and zlib raise for damaged files."""
-  return (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,  # Of zipfile, for other methods and versions.
-    RuntimeError,  # Of zipfile, for encrypted members.
-    OverflowError,
-    ValueError,
-  )
 
 
 def _check_members(path: pathlib.Path, members: list[zipfile.ZipInfo]) -> None:
@@ -105,9 +131,7 @@ def _read_member(
 ) -> np.ndarray:
   with archive.open(member) as file:
     shape, fortran, dtype = _read_header(file)
-    size = dtype.itemsize
-    for length in shape:
-      size *= length
+    size = math.prod(shape) * dtype.itemsize
     if dtype.kind not in _KINDS or size > member.file_size:
       raise ValueError(
         f'{member.filename} says that it is {shape} {dtype}, which it is not'
@@ -137,7 +161,7 @@ def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     raise ValueError(f'unknown version {version} of .npy')
   try:
     shape, fortran, dtype = readers[version](file, max_header_size=_MAX_HEADER)
-  except (RecursionError, MemoryError, SyntaxError, TypeError) as error:
+  except Exception as error:  # A damaged one can raise nearly anything.
     raise ValueError(
       f'a header that is none ({type(error).__name__})'
     ) from error

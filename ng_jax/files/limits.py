@@ -40,6 +40,8 @@ def inside(folder: pathlib.Path, name: str) -> pathlib.Path:
   Raises:
     ValueError: the name leads out of the folder.
   """
+  if not isinstance(name, str):
+    raise ValueError(f'the name of a file must be a text, got {name!r}.')
   path = pathlib.PurePosixPath(name.replace('\\', '/'))
   drive = pathlib.PureWindowsPath(name).drive
   leads_out = path.is_absolute() or '..' in path.parts or drive

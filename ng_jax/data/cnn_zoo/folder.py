@@ -11,6 +11,7 @@ column 'run', every file is a run of its own.
 """
 
 import functools
+import os
 import pathlib
 
 import numpy as np
@@ -65,10 +66,10 @@ def _read_labels(path: pathlib.Path) -> list[dict[str, str]]:
       line.update(
         file=line['file'],
         run=line.get('run') or line['file'],
-        epoch=str(int(line.get('epoch') or 0)),
+        epoch=str(np.int32(int(line.get('epoch') or 0))),
         split=line.get('split') or '',
       )
-  except (OSError, KeyError, TypeError, ValueError) as error:
+  except (LookupError, OSError, OverflowError, TypeError, ValueError) as error:
     raise ValueError(
       f'{path} must be a table with the columns file and accuracy, and perhaps '
       f'split, run and epoch, but cannot be read ({error!r}); write one line a '
@@ -103,7 +104,7 @@ def _read_network(
   """Spec and weights of one file."""
   path = limits.inside(folder, name)
   own = path.with_suffix('.json')
-  spec = _read_spec(own if own.exists() else folder / SPEC)
+  spec = _read_spec(own if os.path.exists(own) else folder / SPEC)
   try:
     found = arrays_lib.read(path)
     weights = specs.from_leaf_arrays(

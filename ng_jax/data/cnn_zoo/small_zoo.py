@@ -21,6 +21,7 @@ import numpy as np
 
 from ng_jax import networks
 from ng_jax.data.cnn_zoo import loading
+from ng_jax.files import arrays
 from ng_jax.files import limits
 from ng_jax.files import texts
 
@@ -133,7 +134,7 @@ def _read_metrics(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _read_weights(path: pathlib.Path, num_rows: int) -> np.ndarray:
   try:
     # Mapped: the published file has 5 GB, of which a ninth is used.
-    vectors: np.ndarray = np.load(path, mmap_mode='r', allow_pickle=False)
+    vectors = arrays.map_npy(path)
   except (OSError, ValueError) as error:
     raise ValueError(
       f'{path} must be an array file of NumPy, but cannot be read ({error}); '
