@@ -78,12 +78,24 @@ class _GraphNetwork(nn.Module):
     )(features, contexts)
     return reader.fold(paths, updates)
 
-  def mlp(self, num_layers: int, name: str) -> nn.Module:
-    """Linear layers of one width with ReLU between."""
-    parts: list[Any] = []
-    for _ in range(num_layers - 1):
-      parts += [linear.Linear(self.features), nn.relu]
-    return nn.Sequential([*parts, linear.Linear(self.features)], name=name)
+
+class _OutputMap(nn.Module):
+  """Linear layers of one width with ReLU between.
+
+  Attributes:
+    features: width.
+    num_layers: of them.
+  """
+
+  features: int
+  num_layers: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    for i in range(self.num_layers):
+      x = nn.relu(x) if i else x
+      x = linear.Linear(self.features, name=f'layer_{i}')(x)
+    return x
 
 
 class GNNNetwork(_GraphNetwork):
@@ -122,8 +134,8 @@ class GNNNetwork(_GraphNetwork):
       edges = layers.EdgeUpdate(self.features, name=f'edge_update_{i}')(
         nodes, edges, connectivity
       )
-    of_edge = self.mlp(2, 'edge_out')
-    of_node = self.mlp(2, 'node_out')(nodes)
+    of_edge = _OutputMap(self.features, 2, name='edge_out')
+    of_node = _OutputMap(self.features, 2, name='node_out')(nodes)
     if self.compat_reference_indexing:
       # Biases are read from the first node on, not from the first with a bias.
       of_node = jnp.roll(of_node, self.spec.num_inputs, axis=1)
@@ -164,7 +176,7 @@ class TransformerNetwork(_GraphNetwork):
         2 * self.features,
         name=f'block_{i}',
       )(nodes, edges)
-    out = self.mlp(3, 'out')
+    out = _OutputMap(self.features, 3, name='out')
     if self.compat_reference_indexing:
       # Reads all one too early, the token first.
       nodes, edges = nodes[:, :-1], edges[:, :-1, :-1]
