@@ -128,45 +128,62 @@ def _test(
 ) -> tuple[dict[str, float], None]:
   """Measures theta on the evaluation tasks; keeps it and the records."""
   config, theta = experiment.config, jax.device_get(state.params)
-  settings = config.evaluation
   found: dict[str, float] = {}
-  for name in settings.tasks:
-    task = dataclasses.replace(
-      meta.create_task(name), batch_size=settings.batch_size
-    )
-    splits = meta_experiment.read_images(config, task)
-    optimizer = meta_experiment.make_optimizer(config, task)
-    setting = (task, optimizer.transformation, theta, splits.train)
-    measured = meta.evaluate(
-      *setting,
-      held={'hold_out': splits.hold_out, 'test': splits.test},
-      seeds=[_EVALUATION_SEED + i for i in range(settings.num_seeds)],
-      num_steps=settings.num_steps,
-      test_every=settings.test_every,
-    )
+  curves: dict[str, Any] = {}
+  for name in config.evaluation.tasks:
+    measured, record = _measure(config, name, theta, step=int(state.step))
     mean, std = measured.final('test')
     found |= {f'test_accuracy_{name}': mean, f'test_std_{name}': std}
+    accuracy = measured.accuracy['test'].astype(np.float64)
+    curves[name] = {
+      'steps': measured.steps.tolist(),
+      'test_accuracy': accuracy.mean(axis=0).round(5).tolist(),
+      'test_std': accuracy.std(axis=0).round(5).tolist(),
+    }
     logging.info('%s: test accuracy %.4f +- %.4f', name, mean, std)
-    record = records.describe(
-      task,
-      config.model.name,
-      splits,
-      measured,
-      seconds_per_step=meta.measure_step(*setting),
-      meta_seed=config.seed,
-      outer_step=int(state.step),
-    )
     if jax.process_index() == 0:
       records.append(workdir / 'records.jsonl', record)
   if jax.process_index() == 0:
+    settings = config_lib.to_json_types(config)
+    settings.pop('data')  # Says only where the images were.
     optimizers.save(
       workdir / 'theta.safetensors',
       meta_experiment.make_optimizer(config, experiment.tasks[0]),
       theta,
-      {'config': config_lib.to_json_types(config), 'test': found},
+      {'config': settings, 'curves': curves},
     )
-  first = found[f'test_accuracy_{settings.tasks[0]}']
+  first = found[f'test_accuracy_{config.evaluation.tasks[0]}']
   return {**found, 'test_accuracy': first}, None
+
+
+def _measure(
+  config: ml_collections.ConfigDict, name: str, theta: Any, *, step: int
+) -> tuple[meta.Evaluation, records.Record]:
+  """Trains an evaluation task from all seeds."""
+  settings = config.evaluation
+  task = dataclasses.replace(
+    meta.create_task(name), batch_size=settings.batch_size
+  )
+  splits = meta_experiment.read_images(config, task)
+  optimizer = meta_experiment.make_optimizer(config, task)
+  setting = (task, optimizer.transformation, theta, splits.train)
+  measured = meta.evaluate(
+    *setting,
+    held={'hold_out': splits.hold_out, 'test': splits.test},
+    seeds=[_EVALUATION_SEED + i for i in range(settings.num_seeds)],
+    num_steps=settings.num_steps,
+    test_every=settings.test_every,
+  )
+  record = records.describe(
+    task,
+    config.model.name,
+    splits,
+    measured,
+    seconds_per_step=meta.measure_step(*setting),
+    meta_seed=config.seed,
+    outer_step=step,
+  )
+  return measured, record
 
 
 def _finite_mean(values: np.ndarray) -> float:
