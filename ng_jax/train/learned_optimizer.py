@@ -158,7 +158,7 @@ def _test(
 
 def _measure(
   config: ml_collections.ConfigDict, name: str, theta: Any, *, step: int
-) -> tuple[meta.Evaluation, records.Record]:
+) -> tuple[meta.Evaluation, dict[str, Any]]:
   """Trains an evaluation task from all seeds."""
   settings = config.evaluation
   task = dataclasses.replace(
