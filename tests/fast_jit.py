@@ -19,7 +19,7 @@ _OPTIONS = {
 
 
 @functools.cache
-def _known_options() -> dict[str, Any]:
+def known_options() -> dict[str, Any]:
   """Those that the installed XLA knows; they come and go with its versions."""
   known = {}
   for name, value in _OPTIONS.items():
@@ -33,4 +33,4 @@ def _known_options() -> dict[str, Any]:
 
 def jit(fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
   """As `jax.jit`, compiling faster and to slower code."""
-  return jax.jit(fn, compiler_options=_known_options(), **options)
+  return jax.jit(fn, compiler_options=known_options(), **options)

@@ -8,7 +8,7 @@ applies its activation; the map is averaged over space or flattened before the
 linear layer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -155,15 +155,7 @@ class Cnn(architecture.CnnArchitecture):
           f'activation {name!r} of convolution {i} cannot be run; give one of '
           f'{sorted(mlp.ACTIVATION_FUNCTIONS)} in layer_activations.'
         )
-      layer = weights[f'conv_{i + 1}']
-      x = jax.lax.conv_general_dilated(
-        x,
-        layer['kernel'],
-        architecture.pair(self.strides[i]),
-        [(p, p) for p in architecture.pair(self.paddings[i])],
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-      )
-      x = x + layer['bias']
+      x = self.convolve(i, weights[f'conv_{i + 1}'], x)
       if self.residual[i] >= 0:
         added = maps[self.residual[i] + 1]
         shared = min(added.shape[-1], x.shape[-1])
@@ -172,3 +164,26 @@ class Cnn(architecture.CnnArchitecture):
       x = mlp.ACTIVATION_FUNCTIONS[name](x)
       maps.append(x)
     return maps
+
+  def convolve(
+    self, i: int, layer: Mapping[str, jax.Array], x: jax.Array
+  ) -> jax.Array:
+    """Convolution number i and its bias; subclasses may compute it otherwise.
+
+    Args:
+      i: from 0.
+      layer: {'kernel': [height, width, in, out], 'bias': [out]}.
+      x: [num_images, height, width, in] float.
+
+    Returns:
+      [num_images, rows, columns, out], before residual and activation. Jit:
+      yes, with i static.
+    """
+    convolved: jax.Array = jax.lax.conv_general_dilated(
+      x,
+      layer['kernel'],
+      architecture.pair(self.strides[i]),
+      [(p, p) for p in architecture.pair(self.paddings[i])],
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+    return convolved + layer['bias']

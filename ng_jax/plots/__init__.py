@@ -5,6 +5,7 @@ Needs matplotlib (extra `demo`), imported when a figure is made. Every function
 returns a matplotlib Figure; `save` writes it, a notebook shows it.
 """
 
+from ng_jax.plots.canvas import new_figure
 from ng_jax.plots.canvas import save
 from ng_jax.plots.canvas import to_array
 from ng_jax.plots.curves import error_curves
@@ -25,6 +26,7 @@ __all__ = (
   'error_curves',
   'learning_curves',
   'neural_graph',
+  'new_figure',
   'picture_rows',
   'renderings',
   'save',

@@ -32,7 +32,7 @@ _MAY_IMPORT = {
   'models': (*_NETWORKS, 'graphs', 'layers'),
   'optimizers': _MODELS,
   'data': _NETWORKS,
-  'meta': (*_MODELS, 'optimizers', 'data'),
+  'meta': (*_MODELS, 'optimizers', 'data', 'plots'),
   'pretrained': (*_MODELS, 'optimizers'),
   'testing': _MODELS,
   'plots': (*_MODELS, 'data'),

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learning to optimize: tasks, their evaluation, and learning the optimizers.
+
+Modules of tasks: `pixels` (images on the device), `optimizees` (networks that
+are trained), `tasks` (by name), `evaluation` (training runs from several
+seeds), `tuning` (Adam, tuned) and `reports` (tables and curves).
+"""
+
+from ng_jax.meta.evaluation import evaluate
+from ng_jax.meta.evaluation import Evaluation
+from ng_jax.meta.evaluation import measure_step
+from ng_jax.meta.pixels import Batch
+from ng_jax.meta.pixels import draw_rows
+from ng_jax.meta.pixels import Pixels
+from ng_jax.meta.pixels import Splits
+from ng_jax.meta.tasks import create as create_task
+from ng_jax.meta.tasks import generalisation_suite
+from ng_jax.meta.tasks import names as task_names
+from ng_jax.meta.tasks import read_pixels
+from ng_jax.meta.tasks import Task
+from ng_jax.meta.tuning import tune_adam
+
+__all__ = (
+  'Batch',
+  'Evaluation',
+  'Pixels',
+  'Splits',
+  'Task',
+  'create_task',
+  'draw_rows',
+  'evaluate',
+  'generalisation_suite',
+  'measure_step',
+  'read_pixels',
+  'task_names',
+  'tune_adam',
+)
