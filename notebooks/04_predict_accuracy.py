@@ -193,6 +193,7 @@ for step in range(num_steps):
 predicted = np.asarray(jax.nn.sigmoid(jax.jit(logits_of)(params, test_set[0])))
 true = np.asarray(test_set[1])
 tau = stats.kendalltau(true, predicted).statistic
+print(f"Kendall's tau {tau:.3f}")
 plots.scatter(
   true, predicted, title=f"networks of unseen runs, Kendall's tau {tau:.3f}"
 )
