@@ -80,8 +80,9 @@ def main() -> None:
 def _badge(script: pathlib.Path, url: str | None) -> str:
   if url is None:
     return (
-      f'{_BADGE}({_COLAB}/) Upload this file there, install ng_jax from its '
-      "folder with `%pip install './ng_jax[notebooks]'`, or run it here."
+      f'{_BADGE}({_COLAB}/) There, upload this file and the repository, and '
+      "`%pip install '<its folder>[notebooks]'`. Here, `pip install "
+      "'.[notebooks]'` is enough."
     )
   place = url.removeprefix('https://github.com/')
   file = f'{script.parent.name}/{script.stem}.ipynb'
