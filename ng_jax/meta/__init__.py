@@ -4,6 +4,10 @@
 Modules of tasks: `pixels` (images on the device), `optimizees` (networks that
 are trained), `tasks` (by name), `evaluation` (training runs from several
 seeds), `tuning` (Adam, tuned) and `reports` (tables and curves).
+
+Modules of meta-training: `problems` (what theta steers), `unrolling` (inner
+steps in a scan), `estimators` (of the gradient of theta), `outer` (what is made
+of it) and `training` (the outer step on one or several devices).
 """
 
 from ng_jax.meta.evaluation import evaluate
@@ -13,6 +17,8 @@ from ng_jax.meta.pixels import Batch
 from ng_jax.meta.pixels import draw_rows
 from ng_jax.meta.pixels import Pixels
 from ng_jax.meta.pixels import Splits
+from ng_jax.meta.problems import InnerProblem
+from ng_jax.meta.problems import LearningProblem
 from ng_jax.meta.tasks import create as create_task
 from ng_jax.meta.tasks import generalisation_suite
 from ng_jax.meta.tasks import names as task_names
@@ -23,6 +29,8 @@ from ng_jax.meta.tuning import tune_adam
 __all__ = (
   'Batch',
   'Evaluation',
+  'InnerProblem',
+  'LearningProblem',
   'Pixels',
   'Splits',
   'Task',

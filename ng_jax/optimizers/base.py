@@ -177,7 +177,10 @@ class LearnedOptimizer(abc.ABC):
     ) -> tuple[Any, Any]:
       del extra_args
       if params is None:
-        raise ValueError(optax.NO_PARAMS_MSG)
+        raise ValueError(
+          'learned optimizers read the parameters, so params must be given, '
+          'got None; call update(gradients, state, params).'
+        )
       arrays, rebuild = self._read(params, 'params')
       gradients = trees.matching(updates, params)
       changes, state = self.update(theta, gradients, state, arrays, value)
@@ -190,6 +193,11 @@ class LearnedOptimizer(abc.ABC):
   ) -> tuple[dict[str, jax.Array], Callable[[Any], Any]]:
     """{path: array} in at least float32, and the way back."""
     arrays = trees.named_leaves(tree)
+    if not arrays:
+      raise ValueError(
+        f'{name} must hold at least one array, got none; leave the optimizer '
+        'out where there is nothing to update.'
+      )
     for path, array in arrays.items():
       if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
         raise ValueError(

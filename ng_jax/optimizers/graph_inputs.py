@@ -1,70 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an optimizee's features to embeddings of nodes and edges.
 
-The paper gives each edge 350 numbers: the 14 features at each of the 25 places
-of a 5x5 kernel, zeros where the kernel is smaller; likewise each node, whose
-bias stands in the centre (l2o spec 2.5). Nothing is padded here: a projection
-takes only the rows of the places that are there, which gives the same numbers.
-Kernels of more than 5 rows or columns are averaged over 5 bins.
+The paper gives each edge and each node 350 numbers, most of them zeros; which
+ones, and how they are left out, is in `kernel_grid`.
 """
-
-import functools
-from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ng_jax import graphs
 from ng_jax import numerics
 from ng_jax.layers import linear
 from ng_jax.optimizers import graph_reading
-
-# Rows and columns of the kernel that a projection reads.
-GRID = 5
-_PLACES = GRID * GRID
+from ng_jax.optimizers import kernel_grid
 
 
-@functools.cache
-def placement(kernel: tuple[int, int]) -> np.ndarray:
-  """Where the places of a kernel lie on the 5x5 grid.
-
-  Args:
-    kernel: (rows, columns).
-
-  Returns:
-    [rows columns, 25] float32: ones, or parts of averages. Jit: static.
-  """
-  rows, columns = map(_place_along, kernel)
-  return np.kron(rows, columns).astype(np.float32)
-
-
-def _place_along(size: int) -> np.ndarray:
-  """[size, GRID]: centred, or averages over bins that cover all."""
-  placed = np.zeros((size, GRID))
-  if size <= GRID:
-    first = (GRID - size) // 2
-    placed[np.arange(size), first + np.arange(size)] = 1.0
-    return placed
-  for i in range(GRID):
-    first, last = i * size // GRID, -((i + 1) * -size // GRID)
-    placed[first:last, i] = 1.0 / (last - first)
-  return placed
-
-
-def _kernel_of(entry: Any) -> tuple[int, int]:
-  return entry.block.kernel or (1, entry.block.num_channels)
-
-
-def _project(values: jax.Array, placed: np.ndarray, kernel: jax.Array) -> Any:
-  """Features [..., c, F] at places [c, 25] times a kernel [25, F, d]."""
-  if len(placed) > _PLACES:
-    values = jnp.einsum('...cf,cp->...pf', values, placed)
-  else:
-    kernel = jnp.einsum('cp,pfd->cfd', placed.astype(kernel.dtype), kernel)
-  rows = values.reshape(*values.shape[:-2], -1)
-  return numerics.linear(rows, kernel.reshape(-1, kernel.shape[-1]))
+def _project(
+  values: jax.Array,
+  size: tuple[int, int],
+  kernel: jax.Array,
+  *,
+  channel_major: bool,
+) -> jax.Array:
+  """Features [..., c, F] of a kernel times a map [25 F, d]."""
+  numbers, window = kernel_grid.read(values, size, channel_major=channel_major)
+  return numerics.linear(numbers, window.take(kernel))
 
 
 class GraphProjection(nn.Module):
@@ -99,18 +60,19 @@ class GraphProjection(nn.Module):
     num_features = values[0].shape[-1]
     copies = 3 if self.reverse else 1
     kernel, bias = _Kernel(self.features, name='edge_projection')(
-      copies * _PLACES * num_features
+      copies * kernel_grid.NUM_PLACES * num_features
     )
-    slabs = kernel.reshape(copies, _PLACES, num_features, self.features)
-    kernels = (
-      [slabs[0] + slabs[2], slabs[1] + slabs[2]] if self.reverse else slabs
-    )
+    slabs = jnp.split(kernel, copies)
+    directions = [slabs[0]]
+    if self.reverse:
+      directions = [slabs[0] + slabs[2], slabs[1] + slabs[2]]
     second = linear.Linear(self.features, name='edge_in')
-    groups = [
-      second(_project(own, placement(_kernel_of(entry)), direction) + bias)
-      for direction in kernels
-      for own, entry in zip(values, reader.topology.blocks, strict=True)
-    ]
+    groups = []
+    for direction in directions:
+      for own, entry in zip(values, reader.topology.blocks, strict=True):
+        size = kernel_grid.kernel_of(entry.block)
+        found = _project(own, size, direction, channel_major=False)
+        groups.append(second(found + bias))
     node_in = linear.Linear(self.features, name='node_in')
     return node_in(nodes), tuple(groups), second(bias)
 
@@ -120,17 +82,16 @@ class GraphProjection(nn.Module):
     """Channel-major, unlike the edges, as in the reference."""
     num_features = len(next(iter(inputs.values())))
     kernel, bias = _Kernel(self.features, name='node_projection')(
-      num_features * _PLACES
+      num_features * kernel_grid.NUM_PLACES
     )
-    kernel = kernel.reshape(num_features, _PLACES, self.features)
-    kernel = kernel.swapaxes(0, 1)
     rows = []
     for own, (first, last) in zip(
       reader.nodes(inputs), reader.topology.node_ranges.values(), strict=True
     ):
       shift = jnp.broadcast_to(bias, (1, last - first, self.features))
       if own is not None:
-        shift = shift + _project(own, placement((1, own.shape[2])), kernel)
+        size = (1, own.shape[2])
+        shift = shift + _project(own, size, kernel, channel_major=True)
       rows.append(shift)
     return jnp.concatenate(rows, axis=1)
 

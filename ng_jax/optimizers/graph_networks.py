@@ -8,10 +8,11 @@ do.
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
 
 from ng_jax import layers
 from ng_jax import specs
@@ -19,11 +20,8 @@ from ng_jax.layers import linear
 from ng_jax.optimizers import graph_inputs
 from ng_jax.optimizers import graph_reading
 from ng_jax.optimizers import head
-from ng_jax.optimizers import per_parameter
 from ng_jax.optimizers import positions
-
-# Small network with every kind of part, to draw theta with.
-_EXAMPLE = specs.mlp((1, 2, 1))
+from ng_jax.optimizers import spec_optimizer
 
 
 class _GraphNetwork(nn.Module):
@@ -37,6 +35,8 @@ class _GraphNetwork(nn.Module):
     head_sizes: hidden layers of the head.
     step_scale: see `head.UpdateHead`.
     max_exponent: see `head.UpdateHead`.
+    compat_reference_indexing: see `NeuralGraphGNN` and
+      `NeuralGraphTransformer`.
   """
 
   spec: specs.NetworkSpec
@@ -46,6 +46,7 @@ class _GraphNetwork(nn.Module):
   head_sizes: tuple[int, ...]
   step_scale: float
   max_exponent: float | None
+  compat_reference_indexing: bool
 
   def embed(
     self,
@@ -122,13 +123,12 @@ class GNNNetwork(_GraphNetwork):
         nodes, edges, connectivity
       )
     of_edge = self.mlp(2, 'edge_out')
+    of_node = self.mlp(2, 'node_out')(nodes)
+    if self.compat_reference_indexing:
+      # Biases are read from the first node on, not from the first with a bias.
+      of_node = jnp.roll(of_node, self.spec.num_inputs, axis=1)
     forward = connectivity.forward_edges(edges)
-    return self.write(
-      reader,
-      inputs,
-      self.mlp(2, 'node_out')(nodes),
-      tuple(map(of_edge, forward)),
-    )
+    return self.write(reader, inputs, of_node, tuple(map(of_edge, forward)))
 
 
 class TransformerNetwork(_GraphNetwork):
@@ -154,6 +154,8 @@ class TransformerNetwork(_GraphNetwork):
     nodes, groups, fill = self.embed(reader, inputs, reverse=False)
     connectivity = reader.connect(nodes, reverse=False)
     edges = connectivity.to_dense_edges(groups, fill=fill)
+    if self.compat_reference_indexing:
+      nodes, edges = self._add_class_token(nodes, edges)
     for i in range(self.num_layers):
       nodes, edges = layers.RelationalBlock(
         self.features,
@@ -163,36 +165,26 @@ class TransformerNetwork(_GraphNetwork):
         name=f'block_{i}',
       )(nodes, edges)
     out = self.mlp(3, 'out')
+    if self.compat_reference_indexing:
+      # Reads all one too early, the token first.
+      nodes, edges = nodes[:, :-1], edges[:, :-1, :-1]
     found = connectivity.from_dense_edges(edges)
     return self.write(reader, inputs, out(nodes), tuple(map(out, found)))
 
-
-@dataclasses.dataclass(frozen=True)
-class _GraphOptimizer(per_parameter.PerParameterOptimizer):
-  """Checks that both need."""
-
-  needs_spec: ClassVar[bool] = True
-
-  def check_params(self, params: dict[str, jax.Array]) -> None:
-    spec = self.given_spec()
-    prefix = graph_reading.path_prefix(spec, tuple(params))
-    for leaf in spec.leaves:
-      expected = spec.leaf_shape(leaf)
-      found = params.get(prefix + leaf.path)
-      if found is not None and found.shape != expected:
-        raise ValueError(
-          f'params at {leaf.path!r} must have the shape of the spec, '
-          f'{expected}, got {found.shape}; infer the spec from the same module.'
-        )
-
-  def example(self) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
-    small = dataclasses.replace(self, spec=_EXAMPLE)
-    shapes = {leaf.path: _EXAMPLE.leaf_shape(leaf) for leaf in _EXAMPLE.leaves}
-    return small.network(tuple(shapes)), shapes
+  def _add_class_token(
+    self, nodes: jax.Array, edges: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """A learned node without edges before all others."""
+    token = self.param(
+      'class_token', nn.initializers.normal(1.0), (self.features,)
+    )
+    token = token.astype(nodes.dtype)[None, None]
+    nodes = jnp.concatenate([token, nodes], axis=1)
+    return nodes, jnp.pad(edges, [(0, 0), (1, 0), (1, 0), (0, 0)])
 
 
 @dataclasses.dataclass(frozen=True)
-class NeuralGraphGNN(_GraphOptimizer):
+class NeuralGraphGNN(spec_optimizer.SpecOptimizer):
   """NG-GNN (l2o spec 3.5).
 
   Attributes: those of `PerParameterOptimizer` and
@@ -203,6 +195,9 @@ class NeuralGraphGNN(_GraphOptimizer):
     indexing: of positions: 'running' (the paper's) or 'role'.
     degree_constant: delta of PNA, mean log(in-degree + 1); 2.3173 for the
       paper's CNN of layout (1, 16, 32, 32, 10).
+    compat_reference_indexing: a defect of the reference, for ablations: the
+      context of each bias is that of another node, too early by the number of
+      inputs, so that updates do not permute with the neurons.
   """
 
   features: int = 64
@@ -210,6 +205,7 @@ class NeuralGraphGNN(_GraphOptimizer):
   num_head_layers: int = 8
   indexing: str = 'running'
   degree_constant: float = 2.3173
+  compat_reference_indexing: bool = False
 
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
@@ -220,12 +216,13 @@ class NeuralGraphGNN(_GraphOptimizer):
       self.indexing,
       (self.features,) * self.num_head_layers,
       degree_constant=self.degree_constant,
+      compat_reference_indexing=self.compat_reference_indexing,
       **self.head_options(),
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class NeuralGraphTransformer(_GraphOptimizer):
+class NeuralGraphTransformer(spec_optimizer.SpecOptimizer):
   """NG-T (l2o spec 3.6, with the block of the paper's other experiments).
 
   Attributes: those of `PerParameterOptimizer` and
@@ -234,6 +231,9 @@ class NeuralGraphTransformer(_GraphOptimizer):
     num_layers: blocks.
     num_head_layers: hidden layers of the head.
     indexing: of positions: 'running' (the paper's) or 'role'.
+    compat_reference_indexing: a defect of the reference, for ablations: there
+      is a class token before the nodes, and contexts are read as if it were
+      the first node, so that updates do not permute with the neurons.
   """
 
   features: int = 32
@@ -241,6 +241,7 @@ class NeuralGraphTransformer(_GraphOptimizer):
   num_layers: int = 2
   num_head_layers: int = 2
   indexing: str = 'running'
+  compat_reference_indexing: bool = False
 
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     del paths
@@ -251,5 +252,6 @@ class NeuralGraphTransformer(_GraphOptimizer):
       self.indexing,
       (self.features,) * self.num_head_layers,
       num_heads=self.num_heads,
+      compat_reference_indexing=self.compat_reference_indexing,
       **self.head_options(),
     )

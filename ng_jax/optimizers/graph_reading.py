@@ -11,6 +11,7 @@ import numpy as np
 from ng_jax import graphs
 from ng_jax import specs
 from ng_jax.optimizers import features as features_lib
+from ng_jax.optimizers import spec_optimizer
 
 Features = Mapping[str, jax.Array]  # {path: [num_features, *shape]}
 
@@ -28,7 +29,7 @@ class GraphReader:
   def __init__(self, spec: specs.NetworkSpec, paths: Sequence[str]) -> None:
     self.topology = graphs.topology(spec)
     self._spec = spec
-    prefix = path_prefix(spec, paths)
+    prefix = spec_optimizer.path_prefix(spec, paths)
     self._path = {leaf.path: prefix + leaf.path for leaf in spec.leaves}
     self.edge_leaves = tuple(
       self._leaves_of('edge', block.name) for block in spec.blocks
@@ -157,7 +158,7 @@ class GraphReader:
       for leaf in self._spec.leaves
     }
     folded = dict(zip(paths, updates, strict=True))
-    for path in set(paths) - set(self.rest):
+    for path in sorted(set(paths) - set(self.rest)):
       folded[path] = layouts[path].fold(folded[path])
     return folded
 
@@ -180,31 +181,3 @@ class GraphReader:
     raw[0] = 1.0
     features = features_lib.log_sign(jnp.asarray(raw, like.dtype)).T.reshape(-1)
     return jnp.broadcast_to(features, (1, *shape, 1, len(like)))
-
-
-def path_prefix(spec: specs.NetworkSpec, paths: Sequence[str]) -> str:
-  """What stands before the spec's paths in an optimizee's tree.
-
-  Args:
-    spec: of the optimizee.
-    paths: of its arrays.
-
-  Returns:
-    '', or 'params/' where the tree is a whole Flax variables dict. Jit: static.
-
-  Raises:
-    ValueError: the spec names arrays that the tree does not have.
-  """
-  named = [leaf.path for leaf in spec.leaves if leaf.kind != 'buffer']
-  missing: dict[str, list[str]] = {
-    prefix: [path for path in named if prefix + path not in paths]
-    for prefix in ('', 'params/')
-  }
-  for prefix, absent in missing.items():
-    if not absent:
-      return prefix
-  raise ValueError(
-    f'spec names arrays that params do not have: {missing[""][:6]} '
-    f'(params have {sorted(paths)[:6]}); infer the spec from the same module '
-    'with ng_jax.specs.infer, and do not mask arrays that it names.'
-  )

@@ -16,6 +16,7 @@ from ng_jax import specs
 from ng_jax.layers import linear
 from ng_jax.optimizers import head
 from ng_jax.optimizers import per_parameter
+from ng_jax.optimizers import spec_optimizer
 
 # Inside a layer, arrays of these names come last.
 _LAST = ('bias', 'b')
@@ -116,6 +117,14 @@ class Recurrent(per_parameter.PerParameterOptimizer):
 
   hidden_size: int = 32
 
+  def check_params(self, params: dict[str, jax.Array]) -> None:
+    if self.spec is not None:
+      spec_optimizer.check_shapes(self.spec, params)
+
+  def example(self) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
+    small = dataclasses.replace(self, spec=None)
+    return small.network(('x',)), {'x': (1,)}
+
   def network(self, paths: tuple[str, ...]) -> nn.Module:
     return RecurrentNetwork(
       network_order(paths, self.spec), self.hidden_size, **self.head_options()
@@ -135,8 +144,14 @@ def network_order(
     The same paths: first those of the spec in its order, block by block with
     the biases of the block's target behind it, then others by name. Jit:
     static.
+
+  Raises:
+    ValueError: the spec names other arrays.
   """
-  known = _spec_order(spec) if spec is not None else ()
+  known: tuple[str, ...] = ()
+  if spec is not None:
+    prefix = spec_optimizer.path_prefix(spec, paths)
+    known = tuple(prefix + path for path in _spec_order(spec))
   first = [path for path in known if path in paths]
   rest = sorted(set(paths) - set(first), key=_name_order)
   return (*first, *rest)

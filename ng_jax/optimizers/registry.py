@@ -8,12 +8,20 @@ from typing import Any
 from ng_jax import specs
 from ng_jax.optimizers import base
 from ng_jax.optimizers import feed_forward
+from ng_jax.optimizers import google_feed_forward
+from ng_jax.optimizers import google_nfn
+from ng_jax.optimizers import google_recurrent
 from ng_jax.optimizers import graph_networks
+from ng_jax.optimizers import nfn
 from ng_jax.optimizers import recurrent
 
 OPTIMIZERS: dict[str, type[base.LearnedOptimizer]] = {
   'ff': feed_forward.FeedForward,
+  'google_ff': google_feed_forward.GoogleFeedForward,
+  'google_lstm': google_recurrent.GoogleRecurrent,
+  'google_nfn': google_nfn.GoogleNeuralFunctional,
   'lstm': recurrent.Recurrent,
+  'nfn': nfn.NeuralFunctional,
   'ng_gnn': graph_networks.NeuralGraphGNN,
   'ng_t': graph_networks.NeuralGraphTransformer,
 }

@@ -23,6 +23,7 @@ FREE_ON_RESUME = (
   'compilation_cache',
   'data.data_dir',
   'data.image_dir',
+  'evaluation',
   'out_of_domain',
 )
 

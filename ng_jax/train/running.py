@@ -180,7 +180,7 @@ def _train_and_test(
   num_steps = config.num_steps or config.num_epochs * batches.steps_per_epoch
   state, known = _start(experiment, store, start, num_steps)
   logging.info(
-    '%s: %d parameters, %d training networks, %d steps',
+    '%s: %d parameters, %d training examples, %d steps',
     config.model.name,
     state_lib.num_parameters(state.params),
     batches.num_examples,

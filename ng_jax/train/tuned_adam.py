@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adam, tuned on one task and measured on others, beside learned optimizers."""
+
+import dataclasses
+import pathlib
+
+from absl import logging
+import ml_collections
+
+from ng_jax import meta
+from ng_jax.meta import records
+from ng_jax.meta import tuning
+
+
+def run(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> dict[str, float]:
+  """Tunes Adam on the hold-out of the first evaluation task.
+
+  The best setting is used unchanged on all evaluation tasks, and so is Adam as
+  it comes (rate 1e-3, no decay).
+
+  Args:
+    config: see `meta_config.default_config`; config.model holds the grid.
+    workdir: existing folder; gets tuning.jsonl, from which a killed run goes
+      on, and records.jsonl.
+
+  Returns:
+    For each evaluation task 'test_accuracy_<task>' and 'test_std_<task>' of the
+    tuned Adam, and the same with 'untuned_'; 'test_accuracy' of the first task;
+    'learning_rate' and 'weight_decay'.
+
+  Raises:
+    ValueError: bad settings, missing images.
+  """
+  settings = config.evaluation
+  seeds = [101 + i for i in range(settings.num_seeds)]
+  task, splits = _open(config, settings.tasks[0])
+  tuned = tuning.tune_adam(
+    task,
+    splits,
+    workdir / 'tuning.jsonl',
+    settings=tuning.make_grid(
+      tuple(config.model.learning_rates), tuple(config.model.weight_decays)
+    ),
+    seeds=seeds,
+    num_steps=settings.num_steps,
+    test_every=settings.test_every,
+  )
+  chosen = {
+    '': (tuning.TUNED, tuned.best),
+    'untuned_': (tuning.UNTUNED, tuning.AdamSetting()),
+  }
+  found = {
+    'learning_rate': tuned.best.learning_rate,
+    'weight_decay': tuned.best.weight_decay,
+  }
+  for name in settings.tasks:
+    task, splits = _open(config, name)
+    for prefix, (label, setting) in chosen.items():
+      measured = meta.evaluate(
+        task,
+        tuning.adam,
+        setting.theta,
+        splits.train,
+        held={'hold_out': splits.hold_out, 'test': splits.test},
+        seeds=seeds,
+        num_steps=settings.num_steps,
+        test_every=settings.test_every,
+      )
+      mean, std = measured.final('test')
+      logging.info('%s, %s: %.4f +- %.4f', label, name, mean, std)
+      found |= {
+        f'{prefix}test_accuracy_{name}': mean,
+        f'{prefix}test_std_{name}': std,
+      }
+      seconds = meta.measure_step(
+        task, tuning.adam, setting.theta, splits.train
+      )
+      record = records.describe(
+        task, label, splits, measured, seconds_per_step=seconds
+      )
+      records.append(workdir / 'records.jsonl', record)
+  first = found[f'test_accuracy_{settings.tasks[0]}']
+  return {**found, 'test_accuracy': first}
+
+
+def _open(
+  config: ml_collections.ConfigDict, name: str
+) -> tuple[meta.Task, meta.Splits]:
+  task = dataclasses.replace(
+    meta.create_task(name), batch_size=config.evaluation.batch_size
+  )
+  image_dir = config.data.image_dir or None
+  return task, meta.read_pixels(task, image_dir=image_dir)

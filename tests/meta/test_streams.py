@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches depend on their number alone and fill whole epochs."""
+
+import jax
+import numpy as np
+import pytest
+
+from ng_jax.meta import streams
+from tests import fast_jit
+
+
+def draw(first_step, num_steps, num_images=7, batch_size=2):
+  rows = fast_jit.jit(
+    lambda first: streams.draw_rows(
+      jax.random.key(3),
+      first,
+      num_steps=num_steps,
+      num_images=num_images,
+      batch_size=batch_size,
+    )
+  )(first_step)
+  return np.asarray(rows)
+
+
+def test_an_epoch_has_no_image_twice():
+  rows = draw(0, 9)
+  assert rows.shape == (9, 2) and rows.dtype == np.int32
+  for epoch in rows.reshape(3, 6):
+    assert len(set(epoch)) == 6
+    assert set(epoch) <= set(range(7))
+  assert not np.array_equal(rows[:3], rows[3:6])
+
+
+@pytest.mark.parametrize('first_step', [0, 1, 2, 3, 5])
+def test_a_stream_can_be_entered_anywhere(first_step):
+  whole = draw(0, 12)
+  np.testing.assert_array_equal(
+    draw(first_step, 4), whole[first_step : first_step + 4]
+  )
+
+
+def test_a_batch_may_be_the_whole_set():
+  rows = draw(2, 3, num_images=4, batch_size=4)
+  np.testing.assert_array_equal(np.sort(rows), [range(4)] * 3)
+
+
+def test_too_few_images():
+  with pytest.raises(ValueError, match='batch_size must be at most the number'):
+    draw(0, 1, num_images=3, batch_size=4)
