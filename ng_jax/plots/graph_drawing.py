@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drawing of a neural graph: neurons are nodes, weights are edges.
 
-The graph of Kofinas et al. (2024), figure 1, for any `NetworkSpec`.
+The graph of Kofinas et al. (2024), section 2, for any `NetworkSpec`.
 """
 
 from collections.abc import Mapping, Sequence
