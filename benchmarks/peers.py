@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speed of the INR classifiers and of SIREN fitting, in graphs and steps/s.
+"""Speed of models, of SIREN fitting and of learning to optimize.
 
 Every row is measured next to a product of two 2048 x 2048 float32 matrices in
 NumPy, whose speed is written beside it: machines and moments differ, ratios of
@@ -8,7 +8,8 @@ rows are forward, backward and AdamW with dropout, as in the paper.
 
 A row is `<model>_<train or eval>`, with `_segments` for the general path (any
 padded batch) and without for the fast one (one spec, known when compiling).
-`<row>_best` is the best of several batch sizes.
+`<row>_best` is the best of several batch sizes. `meta_steps.py` has the rows of
+learning to optimize.
 
 python benchmarks/peers.py --json=FILE --rows=ng_gnn_32_train,siren_fit_8
 """
@@ -22,6 +23,7 @@ from absl import app
 from absl import flags
 import jax
 import jax.numpy as jnp
+import meta_steps
 import numpy as np
 import optax
 
@@ -186,6 +188,10 @@ def _measure(row: str) -> dict[str, Any]:
   if row in _FITS:
     value, first = fit_steps_per_second(row)
     unit = 'INR steps/s'
+  elif row in (*meta_steps.WINDOWS, *meta_steps.APPLICATIONS):
+    work = meta_steps.prepare(row)
+    value, first = _rate(work.call, work.num_steps)
+    unit = 'inner steps/s'
   else:
     base, best = row.removesuffix('_best'), row.endswith('_best')
     base, segments = base.removesuffix('_segments'), '_segments' in base
@@ -216,7 +222,9 @@ def known_rows() -> list[str]:
   """Names of all rows."""
   plain = [f'{model}_{mode}' for mode in ('train', 'eval') for model in _MODELS]
   rows = plain + [f'{row}_segments' for row in plain]
-  return [*rows, *(f'{row}_best' for row in plain), *_FITS]
+  best = [f'{row}_best' for row in plain]
+  learning = [*meta_steps.WINDOWS, *meta_steps.APPLICATIONS]
+  return [*rows, *best, *_FITS, *learning]
 
 
 def main(argv: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from ng_jax.train import classification
 from ng_jax.train import classification_variants
 from ng_jax.train import devices
-from ng_jax.train import experiment
+from ng_jax.train import inr_sources
 from ng_jax.train import logging as logging_lib
 
 _WORKDIR = flags.DEFINE_string('workdir', 'runs/demo', 'Where results go.')
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
   config = classification_variants.make_config('ng_gnn', _VARIANT.value)
   config.data.data_dir = _DATA_DIR.value
   print('1 of 2: fitting networks to digits ...', flush=True)
-  dataset = experiment.load_data(config.data)
+  dataset = inr_sources.load(config.data)
   print('2 of 2: training NG-GNN to read the networks ...', flush=True)
   metrics = classification.run(config, _WORKDIR.value, source='demo')
   splits = list(dataset.splits.values())

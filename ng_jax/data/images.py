@@ -26,6 +26,7 @@ _CIFAR = (
   *('airplane', 'automobile', 'bird', 'cat', 'deer'),
   *('dog', 'frog', 'horse', 'ship', 'truck'),
 )
+CLASS_NAMES = {'cifar10': _CIFAR, 'fashion_mnist': _FASHION, 'mnist': _DIGITS}
 # Share of the digits that is kept for testing; they have no published split.
 _DIGITS_TEST_FRACTION = 0.2
 

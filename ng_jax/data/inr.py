@@ -24,6 +24,7 @@ from ng_jax import specs
 from ng_jax.data import inr_settings
 from ng_jax.data import jobs
 from ng_jax.data import making
+from ng_jax.data import published
 from ng_jax.data import settings as settings_lib
 from ng_jax.data import shards
 from ng_jax.data import tfds_folder
@@ -43,19 +44,20 @@ class InrSplit:
     weights: nested, leaves [num_networks, ...] float, numpy.
     labels: [num_networks] int32.
     images: [num_networks, rows, columns, channels] uint8; divide by the data
-      set's `max_value` for the pixels that were fitted.
+      set's `max_value` for the pixels that were fitted. None where a published
+      set was read without them.
     image_index: [num_networks] int32, number of the image in the source's
       split (validation images are training images of the source).
     view: [num_networks] int32, which of the fits of that image.
-    psnr: [num_networks] float32, in dB.
+    psnr: [num_networks] float32, in dB; None without images.
   """
 
   weights: dict[str, Any]
   labels: np.ndarray
-  images: np.ndarray
+  images: np.ndarray | None
   image_index: np.ndarray
   view: np.ndarray
-  psnr: np.ndarray
+  psnr: np.ndarray | None
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -67,8 +69,8 @@ class InrDataset:
 
   Attributes:
     path: its folder.
-    settings: that it was made with.
-    card: contents of card.json.
+    settings: that it was made with, `InrSettings`, or converted with.
+    card: contents of card.json, {} for a published set that was not converted.
     network: the SIREN whose weights they are.
     splits: {'train', 'validation', 'test'}.
     class_names: of the labels.
@@ -76,7 +78,7 @@ class InrDataset:
   """
 
   path: pathlib.Path
-  settings: InrSettings
+  settings: settings_lib.Settings
   card: dict[str, Any]
   network: networks.Siren
   splits: dict[str, InrSplit]
@@ -150,9 +152,8 @@ def load(path: str | os.PathLike[str]) -> InrDataset:
   path = pathlib.Path(path)
   try:
     card = json.loads((path / making.CARD).read_text(encoding='utf-8'))
-    settings = inr_settings.from_dict(card['settings'])
     images = card['images']
-    network = settings.network(images['shape'][-1])
+    settings, network = _made_with(card)
     counts = card['num_networks']
   except (OSError, KeyError, json.JSONDecodeError) as error:
     raise ValueError(
@@ -194,11 +195,24 @@ def _to_split(
   return InrSplit(
     weights=weights,
     labels=arrays['label'],
-    images=arrays['image'],
+    images=arrays.get('image'),
     image_index=arrays['image_index'],
     view=arrays['view'],
-    psnr=arrays['psnr'],
+    psnr=arrays.get('psnr'),
   )
+
+
+def _made_with(
+  card: dict[str, Any],
+) -> tuple[settings_lib.Settings, networks.Siren]:
+  """The settings and the network of a set that was made, or converted."""
+  converted = published.from_card(card)
+  if converted is not None:
+    fields = card['network']
+    sizes = tuple(fields['layer_sizes'])
+    return converted, networks.Siren(sizes, fields['variant'], fields['w0'])
+  settings = inr_settings.from_dict(card['settings'])
+  return settings, settings.network(card['images']['shape'][-1])
 
 
 def _read_tfds(path: pathlib.Path, split: str) -> dict[str, np.ndarray]:

@@ -17,7 +17,6 @@ from collections.abc import Callable
 import json
 import os
 import pathlib
-import shutil
 import time
 from typing import Any
 
@@ -39,6 +38,8 @@ from ng_jax.data import tfds_folder
 CARD, README = 'card.json', 'README.md'
 SHARDS, ARRAYS, TFDS = 'shards', 'arrays', 'inr_set/1.0.0'
 WEIGHTS = 'weights'
+# What only a set that is being made needs; the middle one is TFDS's.
+_UNFINISHED = (SHARDS, 'inr_set/*incomplete*', '*.tmp*', 'arrays/*.tmp*')
 INTEGERS = ('label', 'image_index', 'view')
 
 
@@ -68,6 +69,7 @@ def make(
   claims.check(folder, settings)
   if (folder / CARD).exists():
     logging.info('Found the finished INR data set %s.', folder)
+    tfds_folder.clean(folder, _UNFINISHED)
     return folder
   if settings.dtype == 'float64' and not jax.config.read('jax_enable_x64'):
     raise ValueError(
@@ -236,7 +238,7 @@ def _assemble(
   _write_tfds(folder, splits, description)
   shards.write_text(folder / README, card_lib.to_markdown(card))
   shards.write_text(folder / CARD, json.dumps(card, indent=2) + '\n')
-  shutil.rmtree(folder / SHARDS)
+  tfds_folder.clean(folder, _UNFINISHED)
   logging.info(
     'Made the INR data set %s: median PSNR %.2f dB, %.1f INRs a second.',
     folder,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ng_jax.data import images
 
-_FOLDERS = ('data_dir', 'image_dir', 'name')
+_FOLDERS = ('data_dir', 'image_dir', 'name', 'source_dir', 'split_file')
 S = TypeVar('S', bound='Settings')
 
 
@@ -98,8 +98,8 @@ def split_config(
 
   Args:
     kind: class of the settings.
-    config: fields of that class, and of the folders 'data_dir', 'image_dir' and
-      perhaps 'name'.
+    config: fields of that class, and of the folders and files: 'data_dir',
+      'image_dir', and perhaps 'name', 'source_dir' and 'split_file'.
 
   Returns:
     The settings, and the folders as arguments of what makes the data set.

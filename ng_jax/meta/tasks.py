@@ -231,6 +231,7 @@ _NETWORKS: dict[str, _Maker] = {
   'cnn_depth_5': _of_width(32, 1, 2, 2, 4, 4),
   'cnn_tiny': _of_width(16, 1, 2),
   'mlp': functools.partial(_make_mlp, hidden=(20,)),
+  'mlp_32': functools.partial(_make_mlp, hidden=(32,)),
   'mlp_32_32': functools.partial(_make_mlp, hidden=(32, 32)),
   'mlp_128_128': functools.partial(_make_mlp, hidden=(128, 128)),
   'cnn_group_norm': functools.partial(_make_normalised, norm='group'),

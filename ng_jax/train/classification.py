@@ -22,6 +22,7 @@ from ng_jax.train import classification_config
 from ng_jax.train import classifier
 from ng_jax.train import evaluate as evaluate_lib
 from ng_jax.train import experiment as experiment_lib
+from ng_jax.train import inr_sources
 from ng_jax.train import metrics
 from ng_jax.train import reports
 from ng_jax.train import running
@@ -125,7 +126,7 @@ def prepare(config: ml_collections.ConfigDict) -> experiment_lib.Experiment:
   Raises:
     ValueError: bad options, too few devices, weights that are not finite.
   """
-  dataset = experiment_lib.load_data(config.data)
+  dataset = inr_sources.load(config.data)
   weights, splits = experiment_lib.lay_out(dataset.splits)
   labels = np.concatenate([split.labels for split in splits.values()])
   topology = graphs.topology(dataset.network.spec)
@@ -198,8 +199,8 @@ def _draw(
   lines: list[dict[str, Any]],
 ) -> dict[str, Callable[[], Any]]:
   dataset, name = experiment.dataset, experiment.config.model.name
-  source = experiment.config.data.source
-  return {
+  source = inr_sources.title(experiment.config.data)
+  figures = {
     'learning_curves': lambda: plots.learning_curves(
       lines, title=f'{name} on INRs of {source}'
     ),
@@ -208,10 +209,12 @@ def _draw(
       class_names=dataset.class_names,
       title=f'{name} on the test split, accuracy {test.accuracy:.3f}',
     ),
-    'inr_renderings': lambda: reports.inr_renderings(
-      dataset, split='test', num_images=8, title=f'{source}, test split'
-    ),
   }
+  if dataset.split('test').images is not None:
+    figures['inr_renderings'] = lambda: reports.inr_renderings(
+      dataset, split='test', num_images=8, title=f'{source}, test split'
+    )
+  return figures
 
 
 _TASK = running.Task(

@@ -27,7 +27,8 @@ def default_config(model: str = 'ng_gnn_edit') -> ml_collections.ConfigDict:
         'fashion_mnist'; '' for none. Only the test split is used, but the whole
         set is made where it is missing. image_dir: their folder. num_train,
         num_validation, num_test: sizes of its splits, 0 for those of data. The
-        other settings are those of data.
+        other settings are those of data. kind, path and split_file: of INRs
+        that are read, as in data; kind '' for that of data.
 
   Raises:
     ValueError: unknown model, or one that is no editor.
@@ -39,6 +40,9 @@ def default_config(model: str = 'ng_gnn_edit') -> ml_collections.ConfigDict:
       'edit': 'dilate',
       'out_of_domain': {
         'source': '',
+        'kind': '',
+        'path': '',
+        'split_file': '',
         'image_dir': '',
         **dict.fromkeys(_SIZES, 0),
       },

@@ -9,7 +9,7 @@ import numpy as np
 
 from ng_jax.data import image_edits
 from ng_jax.data import inr
-from ng_jax.train import experiment
+from ng_jax.train import inr_sources
 
 OUT_OF_DOMAIN = 'out_of_domain'
 
@@ -46,19 +46,19 @@ def load(
     ValueError: bad settings or files, a data set without images, an edit that
       changes their form, other networks or images out of the domain.
   """
-  dataset = experiment.load_data(config.data)
+  dataset = inr_sources.load(config.data)
   parts = dict(dataset.splits)
   targets = {
     name: edit_images(part, edit, max_value=dataset.max_value, split=name)
     for name, part in parts.items()
   }
-  if config.out_of_domain.source:
-    other = experiment.load_data(out_of_domain_config(config))
+  if config.out_of_domain.source or config.out_of_domain.path:
+    other = inr_sources.load(out_of_domain_config(config))
     part = parts[OUT_OF_DOMAIN] = other.split('test')
     targets[OUT_OF_DOMAIN] = edit_images(
       part, edit, max_value=other.max_value, split=OUT_OF_DOMAIN
     )
-    _check_alike(dataset, other)
+    _check_alike(dataset, other, targets)
   return EditingData(dataset, parts, targets)
 
 
@@ -90,7 +90,8 @@ def edit_images(
       'editing needs the images that the networks represent, '
       f'[{len(part)}, rows, columns, channels] uint8, but the {split} split '
       f'has {"none" if images is None else np.shape(images)}; make the set '
-      'with experiments/make_inr_dataset.py, which keeps them.'
+      'with experiments/make_inr_dataset.py, which keeps them, or give the '
+      'image_dir of a published one.'
     )
   # Views of one image come one after the other: edit it once.
   first = np.ones(len(images), bool)
@@ -106,21 +107,28 @@ def out_of_domain_config(
 
   Args:
     config: of the run; its field out_of_domain names the source of the images
-      and, where they are not 0, the sizes of the splits.
+      or the kind and path of INRs that are read, and, where they are not 0,
+      the sizes of the splits.
 
   Returns:
     config.data with these fields. Jit: no.
   """
   data = config.data.copy_and_resolve_references()
   for name, value in config.out_of_domain.items():
-    if value or name == 'image_dir':
+    if value or name in ('image_dir', 'path', 'split_file'):
       data[name] = value
+  if not data.path:
+    data.kind = 'made'
   return data
 
 
-def _check_alike(dataset: inr.InrDataset, other: inr.InrDataset) -> None:
+def _check_alike(
+  dataset: inr.InrDataset,
+  other: inr.InrDataset,
+  targets: Mapping[str, np.ndarray],
+) -> None:
   """Refuses networks or images that the model cannot be evaluated on."""
-  shapes = [x.split('test').images.shape[1:] for x in (dataset, other)]
+  shapes = [targets[name].shape[1:] for name in ('test', OUT_OF_DOMAIN)]
   if dataset.network != other.network or shapes[0] != shapes[1]:
     raise ValueError(
       'config.out_of_domain must give the same networks and shape of images as '

@@ -216,26 +216,6 @@ def check_finite(weights: specs.Weights, *, split: str) -> None:
       )
 
 
-def load_data(data: ml_collections.ConfigDict) -> inr.InrDataset:
-  """Makes the INR data set that a config asks for, or reads it.
-
-  Args:
-    data: fields of `inr.InrSettings`, 'data_dir' and 'image_dir'.
-
-  Returns:
-    The data set.
-
-  Raises:
-    ValueError: bad settings or files.
-  """
-  settings, folders = inr.split_config(data.to_dict())
-  return inr.make_or_load(
-    settings,
-    folders['data_dir'],
-    image_dir=folders['image_dir'] or None,
-  )
-
-
 def make_model(
   config: ml_collections.ConfigDict, dataset: inr.InrDataset, **options: Any
 ) -> nn.Module:

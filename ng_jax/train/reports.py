@@ -117,8 +117,17 @@ def inr_renderings(
 
   Returns:
     A matplotlib Figure, with the PSNR of each INR above its image. Jit: no.
+
+  Raises:
+    ValueError: a data set without images.
   """
   part = dataset.split(split)
+  if part.images is None or part.psnr is None:
+    raise ValueError(
+      f'the {split} split of {dataset.path} has no images to draw; read it '
+      'with image_dir.'
+    )
+  psnr = part.psnr
   rows = spread(part.labels, num_images)
   images = part.images[rows].astype(np.float32) / dataset.max_value
   weights = jax.tree.map(lambda leaf: leaf[rows], part.weights)
@@ -127,7 +136,7 @@ def inr_renderings(
     images,
     np.asarray(rendered),
     titles=[
-      f'{dataset.class_names[part.labels[row]]}, {part.psnr[row]:.0f} dB'
+      f'{dataset.class_names[part.labels[row]]}, {psnr[row]:.0f} dB'
       for row in rows
     ],
     title=title,

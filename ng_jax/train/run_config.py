@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fields that the configs of all runs on INRs share, and their checks."""
 
-import dataclasses
 from typing import Any
 
 import ml_collections
 
-from ng_jax.data import inr
+from ng_jax.train import inr_sources
 
 _POSITIVE = ('batch_size', 'eval_batch_size', 'eval_every', 'log_every')
 _NOT_NEGATIVE = ('microbatch_size', 'num_devices', 'num_steps', 'seed')
@@ -29,8 +28,7 @@ def default_fields() -> dict[str, Any]:
   Returns:
     {field: default}:
       seed: of the parameters, the order of the data and what training draws.
-      data: fields of `inr.InrSettings`; data_dir, where made sets are kept;
-        image_dir, where the publishers' image files are.
+      data: see `inr_sources.default_fields`.
       optimizer, schedule: see `optimizers.adamw`, `optimizers.make_schedule`;
         schedule.decay_steps = 0 stands for the length of the run, so that a
         resumed run that is made longer goes on along the longer schedule.
@@ -48,11 +46,7 @@ def default_fields() -> dict[str, Any]:
   """
   return {
     'seed': 0,
-    'data': {
-      **dataclasses.asdict(inr.InrSettings()),
-      'data_dir': 'data',
-      'image_dir': '',
-    },
+    'data': inr_sources.default_fields(),
     'optimizer': {
       'learning_rate': 1e-3,
       'weight_decay': 5e-4,

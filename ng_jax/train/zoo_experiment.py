@@ -148,7 +148,8 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
   compiled = devices_lib.make_step(train, devices, donate_state=True)
 
   def train_step(state: state_lib.TrainState, _: Any, chosen: Any) -> Any:
-    # The one place where a batch is laid out for training.
+    # Needs no thread: the call below returns before its work is done, so the
+    # loop lays out the next batch while the device is busy with this one.
     batch = layout.batch(chosen)
     return compiled(state, batch.data, batch.index)
 

@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers of zoos of others, on small files in their formats."""
 
-import csv
 import dataclasses
 import gzip
-import json
-import pickle
-import sys
-import types
 
 import jax
 import ml_collections
@@ -19,21 +14,10 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.data.cnn_zoo import folder
 from ng_jax.data.cnn_zoo import small_zoo
-from ng_jax.data.cnn_zoo import wild_park
 from ng_jax.train import zoo_sources
+from tests.data import zoo_files
 
 _CNN = networks.Cnn((1, 2, 3), (3, 3), num_classes=4)
-
-
-def _write_rows(path, fields, rows, opened=open):
-  with opened(path, 'wt', encoding='utf-8', newline='') as file:
-    writer = csv.writer(file)
-    writer.writerow(fields)
-    writer.writerows(rows)
-
-
-def _draw(network, seed):
-  return jax.tree.map(np.asarray, network.init(jax.random.key(seed)))
 
 
 # A folder of one's own.
@@ -47,7 +31,7 @@ def own(tmp_path):
   rows = []
   for i in range(10):
     name = f'net_{i}.safetensors' if i else 'net_0.npz'
-    arrays = specs.leaf_arrays(_draw(other if i == 3 else _CNN, i))
+    arrays = specs.leaf_arrays(zoo_files.draw(other if i == 3 else _CNN, i))
     if i:
       safetensors.numpy.save_file(arrays, tmp_path / name)
     else:
@@ -55,7 +39,7 @@ def own(tmp_path):
     split = 'test' if i > 7 else 'validation' if i > 5 else 'train'
     rows.append([name, i / 10, split, i // 2, 5 * (i % 2)])
   (tmp_path / 'net_3.json').write_text(other.spec.to_json())
-  _write_rows(
+  zoo_files.write_rows(
     tmp_path / 'labels.csv', ['file', 'accuracy', 'split', 'run', 'epoch'], rows
   )
   return tmp_path
@@ -71,13 +55,18 @@ def test_a_folder_of_ones_own(own):
   assert train.network_specs[3].neuron_set('hidden_1').size == 4
   assert train.network_specs[0] is train.network_specs[1]
   assert train.epoch.tolist() == [0, 5] * 3
-  jax.tree.map(np.testing.assert_array_equal, train.weights[0], _draw(_CNN, 0))
-  jax.tree.map(np.testing.assert_array_equal, train.weights[4], _draw(_CNN, 4))
+  jax.tree.map(
+    np.testing.assert_array_equal, train.weights[0], zoo_files.draw(_CNN, 0)
+  )
+  jax.tree.map(
+    np.testing.assert_array_equal, train.weights[4], zoo_files.draw(_CNN, 4)
+  )
 
 
 def test_splits_are_drawn_by_run(own):
+  (own / 'net_0.npz').unlink()
   rows = [[f'net_{i}.safetensors', 0.5, f'run {i // 3}'] for i in range(1, 10)]
-  _write_rows(own / 'labels.csv', ['file', 'accuracy', 'run'], rows)
+  zoo_files.write_rows(own / 'labels.csv', ['file', 'accuracy', 'run'], rows)
   zoo = folder.read(own)
   runs = [set(split.run.tolist()) for split in zoo.splits.values()]
   assert sorted(n for members in runs for n in members) == [0, 1, 2, 3]
@@ -125,6 +114,42 @@ def test_a_bad_folder_is_named(own, name, content, message):
     folder.read(own)
 
 
+def _edit_labels(own, edit):
+  path = own / 'labels.csv'
+  path.write_text(''.join(edit(path.read_text().splitlines(keepends=True))))
+
+
+def test_rows_of_the_labels_may_not_be_doubled(own):
+  _edit_labels(own, lambda lines: [*lines, lines[2], lines[4]])
+  with pytest.raises(
+    ValueError,
+    match=r'labels.csv must name every file once, but names 2 again:\n'
+    r'  net_1.safetensors\n  net_3.safetensors\nLeave one',
+  ):
+    folder.read(own)
+
+
+def test_rows_of_the_labels_may_not_be_missing(own):
+  _edit_labels(own, lambda lines: [lines[0], *lines[3:]])
+  with pytest.raises(
+    ValueError,
+    match=r'must have a line for every network, but lacks 2 of the files .*\n'
+    r'  net_0.npz\n  net_1.safetensors\n',
+  ):
+    folder.read(own)
+
+
+def test_all_missing_files_of_the_labels_are_listed(own):
+  (own / 'net_2.safetensors').unlink()
+  (own / 'net_7.safetensors').unlink()
+  with pytest.raises(
+    ValueError,
+    match=r'labels.csv names 2 files that are not in .*\n'
+    r'  net_2.safetensors\n  net_7.safetensors\n',
+  ):
+    folder.read(own)
+
+
 def test_weights_must_fit_the_spec(own):
   (own / 'net_3.json').unlink()
   with pytest.raises(
@@ -136,43 +161,9 @@ def test_weights_must_fit_the_spec(own):
 
 # CIFAR10-GS.
 
-_GS = networks.Cnn((1, 2, 2, 2), (3, 3, 3), num_classes=3)
-
-
-def _write_small_zoo(path, num_runs=10):
-  """Bias before kernel, as the published layout has it; steps 0 and 86."""
-  rows, shapes = [], {}
-  for i in range(2 * num_runs):
-    arrays = specs.leaf_arrays(_draw(_GS, i))
-    parts = []
-    for layer in ('conv_1', 'conv_2', 'conv_3', 'linear'):
-      for kind in ('bias', 'kernel'):
-        shapes[f'{layer}/{kind}'] = arrays[f'{layer}/{kind}'].shape
-        parts.append(arrays[f'{layer}/{kind}'].ravel())
-    rows.append(np.concatenate(parts))
-  np.save(path / 'weights.npy', np.stack(rows))
-  _write_rows(
-    path / 'metrics.csv.gz',
-    ['step', 'test_accuracy', 'config.activation'],
-    [[86.0 * (i % 2), i / 100, 'relu'] for i in range(2 * num_runs)],
-    gzip.open,
-  )
-  official = ('conv2d', 'conv2d_1', 'conv2d_2', 'dense')
-  names = ('conv_1', 'conv_2', 'conv_3', 'linear')
-  lines, start = [], 0
-  for key, shape in shapes.items():
-    layer, kind = key.split('/')
-    end = start + int(np.prod(shape))
-    varname = f'sequential/{official[names.index(layer)]}/{kind}:0'
-    lines.append([varname, start, end, shape])
-    start = end
-  _write_rows(
-    path / 'layout.csv', ['varname', 'start_idx', 'end_idx', 'shape'], lines
-  )
-
 
 def test_the_small_zoo(tmp_path):
-  _write_small_zoo(tmp_path)
+  zoo_files.write_small_zoo(tmp_path)
   order = [0, 0, *reversed(range(20))]  # A header that became a row.
   (tmp_path / 'split.csv').write_text('\n'.join(map(str, order)) + '\n')
   zoo = small_zoo.read(tmp_path, split_file=tmp_path / 'split.csv')
@@ -185,8 +176,12 @@ def test_the_small_zoo(tmp_path):
       split.weights, split.run, split.accuracy, strict=True
     ):
       assert accuracy == pytest.approx(row / 100)
-      jax.tree.map(np.testing.assert_array_equal, weights, _draw(_GS, int(row)))
-  assert set(zoo.splits['train'].network_specs) == {_GS.spec}
+      jax.tree.map(
+        np.testing.assert_array_equal,
+        weights,
+        zoo_files.draw(zoo_files.SMALL, int(row)),
+      )
+  assert set(zoo.splits['train'].network_specs) == {zoo_files.SMALL.spec}
   # Without a file, a permutation is drawn.
   drawn = small_zoo.read(tmp_path)
   assert sum(len(split) for split in drawn.splits.values()) == 10
@@ -203,7 +198,7 @@ def test_the_small_zoo(tmp_path):
   ],
 )
 def test_a_bad_small_zoo_is_named(tmp_path, name, content, message):
-  _write_small_zoo(tmp_path)
+  zoo_files.write_small_zoo(tmp_path)
   (tmp_path / 'split.csv').write_text('1\n3\n')
   (tmp_path / name).write_bytes(content)
   with pytest.raises(ValueError, match=message):
@@ -211,7 +206,7 @@ def test_a_bad_small_zoo_is_named(tmp_path, name, content, message):
 
 
 def test_the_layout_must_fit_the_weights(tmp_path):
-  _write_small_zoo(tmp_path)
+  zoo_files.write_small_zoo(tmp_path)
   weights = np.load(tmp_path / 'weights.npy')
   np.save(tmp_path / 'weights.npy', weights[:, :-1])
   with pytest.raises(ValueError, match='linear/kernel must have the shape'):
@@ -221,160 +216,33 @@ def test_the_layout_must_fit_the_weights(tmp_path):
     small_zoo.read(tmp_path)
 
 
+@pytest.mark.parametrize('accuracy', ['1.2', '-0.1', 'nan'])
+def test_accuracies_of_the_small_zoo_must_be_fractions(tmp_path, accuracy):
+  zoo_files.write_small_zoo(tmp_path)
+  rows = [[86 * (i % 2), accuracy if i == 3 else 0.5] for i in range(20)]
+  path = tmp_path / 'metrics.csv.gz'
+  zoo_files.write_rows(path, ['step', 'test_accuracy'], rows, gzip.open)
+  with pytest.raises(
+    ValueError, match=rf'between 0 and 1, but row 3 has {accuracy} \(1 of 10'
+  ):
+    small_zoo.read(tmp_path)
+
+
+def test_weights_of_the_small_zoo_must_be_finite(tmp_path):
+  zoo_files.write_small_zoo(tmp_path)
+  weights = np.load(tmp_path / 'weights.npy')
+  weights[7, 0] = np.inf
+  np.save(tmp_path / 'weights.npy', weights)
+  with pytest.raises(ValueError, match='row 7 of weights.npy must be finite'):
+    small_zoo.read(tmp_path)
+
+
 def test_the_small_zoo_needs_final_checkpoints(tmp_path):
-  _write_small_zoo(tmp_path)
+  zoo_files.write_small_zoo(tmp_path)
   with pytest.raises(
     ValueError, match=r'at least 5 checkpoints of step 40, .* \[0, 86\]'
   ):
     small_zoo.read(tmp_path, final_step=40)
-
-
-# CNN Wild Park.
-
-_CONFIG = {
-  'n_layers': 3,
-  'n_classes': 4,
-  'channels': [3, 2, 4, 3],
-  'kernel_size': [3, 5, 3],
-  'stride': [1, 1, 1],
-  'padding': [1, 2, 1],
-  'residual': [-1, -1, 0],
-  'activation': ['relu', 'gelu', 'none'],
-}
-
-
-def _state_dict(config, seed):
-  rng = np.random.default_rng(seed)
-  widths, found = config['channels'], {}
-  for i, size in enumerate(config['kernel_size']):
-    shape = (widths[i + 1], widths[i], size, size)
-    found[f'layers.{i}.weight'] = rng.normal(size=shape).astype(np.float32)
-    found[f'layers.{i}.bias'] = rng.normal(size=shape[0]).astype(np.float32)
-  shape = (config['n_classes'], widths[-1])
-  found['fc.weight'] = rng.normal(size=shape).astype(np.float32)
-  found['fc.bias'] = rng.normal(size=shape[0]).astype(np.float32)
-  return found
-
-
-def _write_park(path, save, config=_CONFIG):
-  table = {}
-  for k, split in enumerate(('train', 'val', 'test')):
-    table[split] = {'path': [], 'score': [], 'step': []}
-    for step in (10, 20):
-      place = f'cifar10_zooV2/run_{k}/checkpoint_{step:06d}'
-      (path / place).mkdir(parents=True)
-      content = {
-        'model': _state_dict(config, 100 * k + step),
-        'config': config,
-        'iteration': step,
-      }
-      save(content, path / place / 'checkpoint.pt')
-      table[split]['path'].append(f'{place}/checkpoint.pt')
-      table[split]['score'].append(0.1 * k + step / 100)
-      table[split]['step'].append(step)
-  (path / 'cnn_park_splits.json').write_text(json.dumps(table))
-
-
-def _save_pickle(content, path):
-  path.write_bytes(pickle.dumps(content))
-
-
-@pytest.fixture
-def numpy_torch(monkeypatch):
-  """Stands for torch where it is not installed: `load` with the same options.
-
-  Only its reading of files is replaced; arrays stand for tensors.
-  """
-
-  class Array(np.ndarray):
-    def numpy(self):
-      return np.asarray(self)
-
-  def load(path, *, map_location, weights_only):
-    assert map_location == 'cpu' and weights_only is True
-    content = pickle.loads(path.read_bytes())
-    content['model'] = {k: x.view(Array) for k, x in content['model'].items()}
-    return content
-
-  module = types.ModuleType('torch')
-  module.load = load
-  monkeypatch.setitem(sys.modules, 'torch', module)
-
-
-def _check_park(zoo):
-  assert {n: len(s) for n, s in zoo.splits.items()} == {
-    'train': 2,
-    'validation': 2,
-    'test': 2,
-  }
-  test = zoo.splits['test']
-  np.testing.assert_allclose(test.accuracy, [0.3, 0.4], rtol=1e-6)
-  assert test.epoch.tolist() == [10, 20]
-  assert len(set(test.run.tolist())) == 1
-  network = networks.Cnn(
-    (3, 2, 4, 3),
-    (3, 5, 3),
-    ('relu', 'gelu', 'none'),
-    num_classes=4,
-    residual=(-1, -1, 0),
-  )
-  assert test.network_specs[0] == network.spec
-  kernel = _state_dict(_CONFIG, 210)['layers.1.weight']
-  np.testing.assert_array_equal(
-    test.weights[0]['conv_2']['kernel'], kernel.transpose(2, 3, 1, 0)
-  )
-
-
-def test_the_wild_park(tmp_path, numpy_torch):
-  _write_park(tmp_path, _save_pickle)
-  _check_park(wild_park.read(tmp_path))
-
-
-def test_the_wild_park_with_torch(tmp_path):
-  torch = pytest.importorskip('torch')
-
-  def save(content, path):
-    model = {k: torch.from_numpy(x) for k, x in content['model'].items()}
-    torch.save({**content, 'model': model}, path)
-
-  _write_park(tmp_path, save)
-  _check_park(wild_park.read(tmp_path))
-
-
-def test_arrays_may_not_contradict_the_config(tmp_path, numpy_torch):
-  _write_park(tmp_path, _save_pickle)
-  path = next(tmp_path.glob('cifar10_zooV2/run_0/*20/checkpoint.pt'))
-  for config, message in (
-    ({**_CONFIG, 'channels': [3, 2, 8, 3]}, 'conv_2/kernel must have shape'),
-    (
-      {name: x[:2] if isinstance(x, list) else x for name, x in _CONFIG.items()}
-      | {'channels': [3, 2, 4]},
-      "by its config it has the layers .*'layers.1', 'fc'",
-    ),
-  ):
-    content = {'model': _state_dict(_CONFIG, 1), 'config': config}
-    _save_pickle(content, path)
-    with pytest.raises(
-      ValueError, match=f'run_0/.*20/.*contradict the config .*{message}'
-    ):
-      wild_park.read(tmp_path)
-
-
-def test_a_bad_wild_park_is_named(tmp_path, numpy_torch):
-  with pytest.raises(ValueError, match="must have the entries 'train', 'val'"):
-    wild_park.read(tmp_path)
-  _write_park(tmp_path, _save_pickle)
-  path = next(tmp_path.glob('cifar10_zooV2/run_1/*20/checkpoint.pt'))
-  path.write_bytes(b'no pickle')
-  with pytest.raises(ValueError, match='run_1/.* must be a checkpoint with'):
-    wild_park.read(tmp_path)
-
-
-def test_the_wild_park_needs_torch(tmp_path, monkeypatch):
-  _write_park(tmp_path, _save_pickle)
-  monkeypatch.setitem(sys.modules, 'torch', None)
-  with pytest.raises(ImportError, match=r"pip install 'ng_jax\[torch\]'"):
-    wild_park.read(tmp_path)
 
 
 # By name.

@@ -155,8 +155,8 @@ def test_masking_leaves_other_arrays_alone():
 
 def test_a_network_without_dense_layers_is_refused():
   sets = (
-    specs.NeuronSet('in', 2, 'input'),
-    specs.NeuronSet('out', 2, 'output'),
+    specs.NeuronSet('input', 2, 'input'),
+    specs.NeuronSet('output', 2, 'output'),
   )
   block = specs.Block('scale', 'input', 'output', kind='diagonal', type='norm')
   leaf = specs.Leaf('scale', 'target', 'scale')

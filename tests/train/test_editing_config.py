@@ -205,6 +205,6 @@ def test_other_networks_or_images_out_of_the_domain_are_refused(
       max_value=16,
     )
 
-  monkeypatch.setattr(editing_data.experiment, 'load_data', load)
+  monkeypatch.setattr(editing_data.inr_sources, 'load', load)
   with pytest.raises(ValueError, match='must give the same networks and'):
     editing_data.load(config, image_edits.dilate)

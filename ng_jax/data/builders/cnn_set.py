@@ -6,7 +6,7 @@ Used by `ng_jax.data.cnn_zoo`; what it writes can be read by TFDS alone:
     tfds.builder_from_directory('<folder>/cnn_set/1.0.0').as_data_source('train')
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,14 +50,7 @@ class CnnSet(tfds.core.GeneratorBasedBuilder):
     return tfds.core.DatasetInfo(
       builder=self,
       description=self._description,
-      features=tfds.features.FeaturesDict(
-        {
-          'weights': tfds.features.Tensor(shape=(None,), dtype=np.float32),
-          'architecture': tfds.features.Text(),
-          **{name: tfds.features.Scalar(np.int32) for name in INTEGERS},
-          **{name: tfds.features.Scalar(np.float32) for name in FLOATS},
-        }
-      ),
+      features=features((*INTEGERS, *FLOATS)),
       disable_shuffling=True,  # Order is that of runs and epochs.
     )
 
@@ -66,3 +59,27 @@ class CnnSet(tfds.core.GeneratorBasedBuilder):
 
   def _generate_examples(self, *args: Any) -> None:
     """Unused: the split generators are given directly."""
+
+
+def features(
+  names: Sequence[str], *, texts: Sequence[str] = ()
+) -> tfds.features.FeaturesDict:
+  """What an example holds.
+
+  Args:
+    names: of the numbers that are known, of `INTEGERS` and `FLOATS`.
+    texts: further fields.
+
+  Returns:
+    The features. Jit: no.
+  """
+  return tfds.features.FeaturesDict(
+    {
+      'weights': tfds.features.Tensor(shape=(None,), dtype=np.float32),
+      **{name: tfds.features.Text() for name in ('architecture', *texts)},
+      **{
+        name: tfds.features.Scalar(np.int32 if name in INTEGERS else np.float32)
+        for name in names
+      },
+    }
+  )

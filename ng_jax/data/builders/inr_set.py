@@ -6,7 +6,7 @@ Used by `ng_jax.data.inr`; what it writes can be read by TFDS alone:
     tfds.builder_from_directory('<folder>/inr_set/1.0.0').as_data_source('train')
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,27 +49,16 @@ class InrSet(tfds.core.GeneratorBasedBuilder):
 
   def _info(self) -> tfds.core.DatasetInfo:
     example = next(iter(self._splits.values()))
-    leaves = specs.leaf_arrays(example['weights'])
-    weights: dict[str, Any] = specs.from_leaf_arrays(
-      {
-        path: tfds.features.Tensor(shape=x.shape[1:], dtype=x.dtype.type)
-        for path, x in leaves.items()
-      }
-    )
     return tfds.core.DatasetInfo(
       builder=self,
       description=self._description,
-      features=tfds.features.FeaturesDict(
+      features=features(
         {
-          'weights': weights,
-          'image': tfds.features.Tensor(
-            shape=example['image'].shape[1:], dtype=np.uint8
-          ),
-          'label': tfds.features.ClassLabel(names=list(self._class_names)),
-          'image_index': tfds.features.Scalar(np.int32),
-          'view': tfds.features.Scalar(np.int32),
-          'psnr': tfds.features.Scalar(np.float32),
-        }
+          path: (x.shape[1:], x.dtype.type)
+          for path, x in specs.leaf_arrays(example['weights']).items()
+        },
+        image_shape=example['image'].shape[1:],
+        class_names=self._class_names,
       ),
       disable_shuffling=True,  # Order is that of the shards.
     )
@@ -81,6 +70,41 @@ class InrSet(tfds.core.GeneratorBasedBuilder):
 
   def _generate_examples(self, *args: Any) -> None:
     """Unused: the split generators are given directly."""
+
+
+def features(
+  leaves: Mapping[str, tuple[tuple[int, ...], Any]],
+  *,
+  image_shape: tuple[int, ...] | None,
+  class_names: Sequence[str],
+) -> tfds.features.FeaturesDict:
+  """What an example holds.
+
+  Args:
+    leaves: {path: (shape, numpy type)} of the weights of a network.
+    image_shape: (rows, columns, channels); None for a set without images, which
+      has no PSNR either.
+    class_names: of the labels.
+
+  Returns:
+    The features. Jit: no.
+  """
+  weights: dict[str, Any] = specs.from_leaf_arrays(
+    {
+      path: tfds.features.Tensor(shape=shape, dtype=dtype)
+      for path, (shape, dtype) in leaves.items()
+    }
+  )
+  found = {
+    'weights': weights,
+    'label': tfds.features.ClassLabel(names=list(class_names)),
+    'image_index': tfds.features.Scalar(np.int32),
+    'view': tfds.features.Scalar(np.int32),
+  }
+  if image_shape is not None:
+    found['image'] = tfds.features.Tensor(shape=image_shape, dtype=np.uint8)
+    found['psnr'] = tfds.features.Scalar(np.float32)
+  return tfds.features.FeaturesDict(found)
 
 
 def _examples(

@@ -20,9 +20,11 @@ import safetensors
 import safetensors.numpy
 
 from ng_jax import specs
+from ng_jax.data.cnn_zoo import checks
 from ng_jax.data.cnn_zoo import loading
 
 LABELS, SPEC = 'labels.csv', 'spec.json'
+_ENDINGS = ('.npz', '.safetensors')
 # Shares of the runs where the table has no split; the rest is for training.
 _HELD_OUT = {'test': 0.1, 'validation': 0.1}
 
@@ -42,6 +44,7 @@ def read(folder: str | pathlib.Path) -> loading.CnnZoo:
   """
   folder = pathlib.Path(folder)
   lines = _read_labels(folder / LABELS)
+  _check_lines(folder, lines)
   splits = {}
   for name in loading.SPLITS:
     chosen = [line for line in lines if line['split'] == name]
@@ -87,6 +90,35 @@ def _read_labels(path: pathlib.Path) -> list[dict[str, str]]:
         f'one of {sorted(loading.SPLITS)}, or no column split.'
       )
   return lines
+
+
+def _check_lines(folder: pathlib.Path, lines: list[dict[str, str]]) -> None:
+  """Checks runs and accuracies; that every line has a file, and one only."""
+  names = [line['file'] for line in lines]
+  checks.check_accuracies(
+    np.array([float(x['accuracy']) for x in lines]), names
+  )
+  checks.check_runs(
+    {
+      name: np.array([int(x['number']) for x in lines if x['split'] == name])
+      for name in loading.SPLITS
+    },
+    folder,
+  )
+  checks.check_files(folder, names, folder / LABELS)
+  there = sorted(
+    path.relative_to(folder).as_posix()
+    for path in folder.rglob('*')
+    if path.suffix in _ENDINGS
+  )
+  unlabelled = sorted(set(there) - set(names))
+  if unlabelled:
+    raise ValueError(
+      f'{folder / LABELS} must have a line for every network, but lacks '
+      f'{len(unlabelled):,} of the files in {folder}:\n  '
+      + '\n  '.join(unlabelled)
+      + '\nWrite these lines, or take the files away.'
+    )
 
 
 def _draw_splits(runs: list[str]) -> dict[str, str]:

@@ -13,8 +13,10 @@ import numpy as np
 
 from ng_jax import networks
 from ng_jax import specs
+from ng_jax.data import published
 from ng_jax.data import settings as settings_base
 from ng_jax.data import tfds_folder
+from ng_jax.data.cnn_zoo import checks
 from ng_jax.data.cnn_zoo import making
 from ng_jax.data.cnn_zoo import runs as runs_lib
 from ng_jax.data.cnn_zoo import settings as settings_lib
@@ -43,14 +45,7 @@ class ZooSplit:
   names: tuple[str, ...]
 
   def __post_init__(self) -> None:
-    wrong = np.flatnonzero(~((self.accuracy >= 0) & (self.accuracy <= 1)))
-    if wrong.size:
-      raise ValueError(
-        'accuracies must be fractions between 0 and 1, but '
-        f'{self.names[wrong[0]]} has {self.accuracy[wrong[0]]} '
-        f'({wrong.size} of {len(self)} are outside); divide percentages by '
-        '100 and leave out networks without a result.'
-      )
+    checks.check_accuracies(self.accuracy, self.names)
 
   def __len__(self) -> int:
     return len(self.network_specs)
@@ -73,23 +68,7 @@ class CnnZoo:
   path: pathlib.Path
 
   def __post_init__(self) -> None:
-    runs = {
-      name: set(split.run.tolist()) for name, split in self.splits.items()
-    }
-    for i, name in enumerate(SPLITS):
-      for other in SPLITS[i + 1 :]:
-        shared = sorted(runs[name] & runs[other])
-        if shared:
-          raise ValueError(
-            f'the checkpoints of a run must be in one split, but {name} and '
-            f'{other} of {self.path} share the runs {shared[:5]}; split by '
-            'run.'
-          )
-      if not len(self.splits[name]):
-        raise ValueError(
-          f'the split {name!r} of {self.path} must hold networks, got none; '
-          'put more runs into it.'
-        )
+    checks.check_runs({n: s.run for n, s in self.splits.items()}, self.path)
 
 
 def make_or_load(
@@ -132,9 +111,9 @@ def load(path: str | os.PathLike[str]) -> CnnZoo:
   path = pathlib.Path(path)
   try:
     card = json.loads((path / making.CARD).read_text(encoding='utf-8'))
-    settings = settings_base.from_dict(
-      settings_lib.ZooSettings, card['settings']
-    )
+    settings: settings_base.Settings = published.from_card(
+      card
+    ) or settings_base.from_dict(settings_lib.ZooSettings, card['settings'])
   except (OSError, KeyError, json.JSONDecodeError) as error:
     raise ValueError(
       f'{path} must hold a finished CNN zoo, but its {making.CARD} cannot be '
@@ -147,7 +126,7 @@ def load(path: str | os.PathLike[str]) -> CnnZoo:
     )
     for name in SPLITS
   }
-  return CnnZoo(settings.source, splits, card, path)
+  return CnnZoo(settings.to_dict()['source'], splits, card, path)
 
 
 def read_card(path: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -163,7 +142,7 @@ def _to_split(
   examples: Sequence[dict[str, Any]], path: pathlib.Path
 ) -> ZooSplit:
   found = [_spec(bytes(example['architecture'])) for example in examples]
-  names = tuple(f'run {e["run"]}, epoch {e["epoch"]}' for e in examples)
+  names = tuple(map(_name, examples))
   weights = tuple(
     cut(spec, np.asarray(example['weights']), name=f'{name} of {path}')
     for spec, example, name in zip(found, examples, names, strict=True)
@@ -176,6 +155,13 @@ def _to_split(
     epoch=np.array([e['epoch'] for e in examples], np.int32),
     names=names,
   )
+
+
+def _name(example: dict[str, Any]) -> str:
+  """As its publisher calls it, or by run and epoch."""
+  if 'name' in example:
+    return bytes(example['name']).decode()
+  return f'run {example["run"]}, epoch {example["epoch"]}'
 
 
 @functools.lru_cache(maxsize=65_536)

@@ -39,6 +39,8 @@ from ng_jax.data.cnn_zoo import training
 CARD, README = 'card.json', 'README.md'
 RUNS, SET = 'runs', 'cnn_set'
 TFDS = f'{SET}/1.0.0'
+# What only a zoo that is being made needs.
+_UNFINISHED = (RUNS, f'.{SET}.*', '*.tmp*')
 
 
 def make(
@@ -77,6 +79,7 @@ def make(
   claims.check(folder, settings)
   if (folder / CARD).exists():
     logging.info('Found the finished CNN zoo %s.', folder)
+    tfds_folder.clean(folder, _UNFINISHED)
     return folder
   source = images_lib.read(
     settings.source, image_dir=image_dir, split_seed=settings.split_seed
@@ -177,13 +180,13 @@ def _assemble(
       (beside / SET).rename(folder / SET)
     shards.write_text(folder / README, card_lib.to_markdown(card))
     shards.write_text(folder / CARD, json.dumps(card, indent=2) + '\n')
-  except ValueError:
+  except Exception:  # TFDS raises its own, when its files are gone.
     if (folder / CARD).exists():  # Another process has cleaned up already.
       return
     raise
   finally:
     shutil.rmtree(beside, ignore_errors=True)
-  shutil.rmtree(folder / RUNS, ignore_errors=True)
+  tfds_folder.clean(folder, _UNFINISHED)
   logging.info(
     'Made the CNN zoo %s: %d checkpoints, median accuracy %.3f.',
     folder,

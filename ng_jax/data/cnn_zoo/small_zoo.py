@@ -12,6 +12,7 @@ split, of the first half, shuffled, 80 % are the training split.
 
 import ast
 import csv
+import dataclasses
 import gzip
 import pathlib
 import random
@@ -20,6 +21,8 @@ from typing import Any
 import numpy as np
 
 from ng_jax import networks
+from ng_jax import specs
+from ng_jax.data.cnn_zoo import checks
 from ng_jax.data.cnn_zoo import loading
 
 _FINAL_STEP = 86
@@ -49,6 +52,74 @@ def read(
   Raises:
     ValueError: missing or damaged files, or files that do not fit together.
   """
+  zoo = open_zoo(folder, split_file=split_file, final_step=final_step)
+  spec = zoo.network.spec
+  splits = {
+    name: loading.ZooSplit(
+      network_specs=(spec,) * len(rows),
+      weights=tuple(map(zoo.weights, rows)),
+      accuracy=zoo.accuracy[rows].astype(np.float32),
+      run=rows.astype(np.int32),
+      epoch=np.full(len(rows), final_step, np.int32),
+      names=tuple(map(row_name, rows)),
+    )
+    for name, rows in zoo.rows.items()
+  }
+  return loading.CnnZoo('CIFAR10-GS', splits, {}, pathlib.Path(folder))
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallZoo:
+  """The files of the zoo, opened; weights are read when they are asked for.
+
+  Attributes:
+    network: of all rows.
+    rows: {split: row numbers}.
+    accuracy: [num_checkpoints] float, on the test images, in [0, 1] for the
+      rows of the splits.
+    vectors: [num_checkpoints, num_weights] float32, mapped.
+    slices: {path: (start, end, shape)} of the arrays in a row.
+  """
+
+  network: networks.Cnn
+  rows: dict[str, np.ndarray]
+  accuracy: np.ndarray
+  vectors: np.ndarray
+  slices: dict[str, tuple[int, int, tuple[int, ...]]]
+
+  def weights(self, row: int) -> dict[str, Any]:
+    """The weights of a row, numpy. Jit: no."""
+    weights = _weights(self.vectors[row], self.slices)
+    for path, leaf in specs.leaf_arrays(weights).items():
+      if not np.isfinite(leaf).all():
+        raise ValueError(
+          f'{row_name(row)} of weights.npy must be finite, but {path} is not; '
+          'fetch the file again.'
+        )
+    return weights
+
+
+def row_name(row: int) -> str:
+  """What a row is called in messages and predictions. Jit: static."""
+  return f'row {row}'
+
+
+def open_zoo(
+  folder: str | pathlib.Path,
+  *,
+  split_file: str | pathlib.Path = '',
+  final_step: int = _FINAL_STEP,
+) -> SmallZoo:
+  """Opens the zoo's files and checks that they fit together.
+
+  Args: as `read`.
+
+  Returns:
+    The files and the rows of the splits. Jit: no.
+
+  Raises:
+    ValueError: as `read`.
+  """
   folder = pathlib.Path(folder)
   metrics = _read_metrics(folder / 'metrics.csv.gz')
   vectors = _read_weights(folder / 'weights.npy', len(metrics['step']))
@@ -61,19 +132,9 @@ def read(
       f'{len(final)}; its steps are '
       f'{sorted(set(metrics["step"].tolist()))[:20]}.'
     )
-  spec = network.spec
-  splits = {
-    name: loading.ZooSplit(
-      network_specs=(spec,) * len(rows),
-      weights=tuple(_weights(vectors[row], slices) for row in rows),
-      accuracy=metrics['test_accuracy'][rows].astype(np.float32),
-      run=rows.astype(np.int32),
-      epoch=metrics['step'][rows].astype(np.int32),
-      names=tuple(f'row {row}' for row in rows),
-    )
-    for name, rows in _split(final).items()
-  }
-  return loading.CnnZoo('CIFAR10-GS', splits, {}, folder)
+  accuracy = metrics['test_accuracy']
+  checks.check_accuracies(accuracy[final], list(map(row_name, final)))
+  return SmallZoo(network, _split(final), accuracy, vectors, slices)
 
 
 def _order(split_file: str | pathlib.Path, num_rows: int) -> np.ndarray:

@@ -12,6 +12,7 @@ lists is refused with the name of what it is.
 """
 
 from collections.abc import Mapping
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -21,6 +22,8 @@ import numpy as np
 
 from ng_jax import networks
 from ng_jax import specs
+from ng_jax.data import torch_files
+from ng_jax.data.cnn_zoo import checks
 from ng_jax.data.cnn_zoo import loading
 
 SPLITS = 'cnn_park_splits.json'
@@ -31,6 +34,23 @@ _FIELDS = (
 )
 _COLUMNS = ('path', 'score', 'step')
 _FILE = 'checkpoint.pt'
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """What the splits say of one checkpoint.
+
+  Attributes:
+    path: of its file, relative to the folder.
+    run: number of its run.
+    accuracy: on the test images, in [0, 1].
+    step: epoch.
+  """
+
+  path: str
+  run: int
+  accuracy: float
+  step: int
 
 
 def read(folder: str | pathlib.Path) -> loading.CnnZoo:
@@ -48,24 +68,54 @@ def read(folder: str | pathlib.Path) -> loading.CnnZoo:
     ImportError: without torch.
   """
   folder = pathlib.Path(folder)
-  table = _read_splits(folder / SPLITS)
-  runs: dict[str, int] = {}
   splits = {}
-  for name, entry in table.items():
-    paths = [_file(path) for path in entry['path']]
-    found = [_read_checkpoint(folder / path) for path in paths]
-    members = [str(path.parent.parent) for path in paths]
-    for run in members:
-      runs.setdefault(run, len(runs))
+  for name, members in list_checkpoints(folder).items():
+    found = [read_checkpoint(folder / member.path) for member in members]
     splits[name] = loading.ZooSplit(
-      network_specs=tuple(spec for spec, _ in found),
+      network_specs=tuple(network.spec for network, _ in found),
       weights=tuple(weights for _, weights in found),
-      accuracy=np.asarray(entry['score'], np.float32),
-      run=np.array([runs[run] for run in members], np.int32),
-      epoch=np.asarray(entry['step'], np.int32),
-      names=tuple(map(str, paths)),
+      accuracy=np.array([m.accuracy for m in members], np.float32),
+      run=np.array([m.run for m in members], np.int32),
+      epoch=np.array([m.step for m in members], np.int32),
+      names=tuple(m.path for m in members),
     )
   return loading.CnnZoo('CNN Wild Park', splits, {}, folder)
+
+
+def list_checkpoints(
+  folder: str | pathlib.Path,
+) -> dict[str, tuple[Checkpoint, ...]]:
+  """Lists all checkpoints that the splits name, without opening them.
+
+  Args:
+    folder: see the module's docstring.
+
+  Returns:
+    {split: checkpoints}. Jit: no.
+
+  Raises:
+    ValueError: bad splits, files that are missing, all of which are listed, bad
+      accuracies, splits that share a run.
+  """
+  folder = pathlib.Path(folder)
+  runs: dict[str, int] = {}
+  splits = {}
+  for name, entry in _read_splits(folder / SPLITS).items():
+    found = []
+    columns = (entry[key] for key in _COLUMNS)
+    for path, score, step in zip(*columns, strict=True):
+      file = _file(path)
+      run = runs.setdefault(str(file.parent.parent), len(runs))
+      found.append(Checkpoint(str(file), run, float(score), int(step)))
+    splits[name] = tuple(found)
+  members = [member for split in splits.values() for member in split]
+  paths = [member.path for member in members]
+  checks.check_files(folder, paths, folder / SPLITS)
+  checks.check_accuracies(np.array([m.accuracy for m in members]), paths)
+  checks.check_runs(
+    {name: np.array([m.run for m in x]) for name, x in splits.items()}, folder
+  )
+  return splits
 
 
 def _file(path: str) -> pathlib.PurePosixPath:
@@ -77,9 +127,7 @@ def _read_splits(path: pathlib.Path) -> dict[str, dict[str, list[Any]]]:
   try:
     content = json.loads(path.read_text(encoding='utf-8'))
     table = {
-      name: {
-        key: list(content[there][key]) for key in ('path', 'score', 'step')
-      }
+      name: {key: list(content[there][key]) for key in _COLUMNS}
       for name, there in _NAMES.items()
     }
     lengths = {
@@ -98,29 +146,33 @@ def _read_splits(path: pathlib.Path) -> dict[str, dict[str, list[Any]]]:
   return table
 
 
-def _read_checkpoint(
+def read_checkpoint(
   path: pathlib.Path,
-) -> tuple[specs.NetworkSpec, specs.Weights]:
+) -> tuple[networks.Cnn, specs.Weights]:
+  """Reads one checkpoint.
+
+  Args:
+    path: of its file.
+
+  Returns:
+    The network and its weights, numpy. Jit: no.
+
+  Raises:
+    ValueError: a damaged file, one that is more than tensors and plain values,
+      or one whose arrays contradict its config.
+    ImportError: without torch.
+  """
+  content = torch_files.read(path)
   try:
-    import torch
-  except ImportError as error:
-    raise ImportError(
-      'checkpoints of the CNN Wild Park are read with torch, which is not '
-      "installed; install it with pip install 'ng_jax[torch]'."
-    ) from error
-  try:
-    content = torch.load(path, map_location='cpu', weights_only=True)
-    config, model = content['config'], content['model']
+    config, model = content['config'], dict(content['model'])
     fields = {name: config[name] for name in _FIELDS}
-  except Exception as error:  # torch raises its own, by what it met.
-    lines = str(error).strip().splitlines() or ['']
+  except (KeyError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path} must be a checkpoint with 'model' and 'config', a plain dict "
-      f'with {list(_FIELDS)}, but cannot be read ({type(error).__name__}: '
-      f'{lines[0]}); save the config of such a file as a plain dict first.'
+      f'with {list(_FIELDS)}, but cannot be read ({error!r}); fetch it again.'
     ) from error
   try:
-    return to_weights(fields, {k: x.numpy() for k, x in model.items()})
+    return to_weights(fields, model)
   except (KeyError, TypeError, ValueError) as error:
     raise ValueError(
       f'{path}: the arrays contradict the config ({error}); fetch the file '
@@ -130,15 +182,15 @@ def _read_checkpoint(
 
 def to_weights(
   config: Mapping[str, Any], model: Mapping[str, np.ndarray]
-) -> tuple[specs.NetworkSpec, specs.Weights]:
-  """Spec and weights of a checkpoint.
+) -> tuple[networks.Cnn, specs.Weights]:
+  """Network and weights of a checkpoint.
 
   Args:
     config: of the network, as the checkpoint has it.
     model: its state_dict, as numpy arrays.
 
   Returns:
-    The spec and the weights, numpy. Jit: no.
+    The network and the weights, numpy. Jit: no.
 
   Raises:
     ValueError: arrays of other shapes than the config says, and so
@@ -164,4 +216,4 @@ def to_weights(
     [model[f'{name}.weight'] for name in names],
     [model[f'{name}.bias'] for name in names],
   )
-  return network.spec, jax.tree.map(np.asarray, weights)
+  return network, jax.tree.map(np.asarray, weights)

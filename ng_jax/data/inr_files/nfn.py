@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists the SIRENs of Zhou et al., 2023 (spec 6.2).
+
+    <folder>/<prefix>_..._<label>s/net<index>.pth
+
+The index numbers the images of the source, train and test one after the other,
+and decides the split. The prefix 'randinit_smaller' has one network an image.
+"""
+
+import pathlib
+import re
+
+from ng_jax import networks
+from ng_jax.data.inr_files import listing
+
+_FOLDER = re.compile(r'_(\d)s$')
+_FILE = re.compile(r'net(\d+)\.pth$')
+
+
+def list_sirens(
+  folder: pathlib.Path,
+  *,
+  num_channels: int,
+  prefix: str = 'randinit_smaller',
+  split_points: tuple[int, int] = (45_000, 50_000),
+) -> listing.Listing:
+  """Lists the SIRENs of a source.
+
+  Args:
+    folder: of the set.
+    num_channels: of the images.
+    prefix: of the folders that are read.
+    split_points: first index of validation and of test.
+
+  Returns:
+    The files, by index. Jit: no.
+
+  Raises:
+    ValueError: no files, indices that are missing (all are listed) or doubled,
+      split points that leave a split empty.
+  """
+  found: dict[int, listing.InrFile] = {}
+  doubled = []
+  for path in sorted(folder.glob(f'{prefix}_*/net*.pth')):
+    in_folder = _FOLDER.search(path.parent.name)
+    in_file = _FILE.search(path.name)
+    if not (in_folder and in_file):
+      continue
+    index, name = int(in_file.group(1)), path.relative_to(folder).as_posix()
+    if index in found:
+      doubled += [found[index].path, name]
+    found[index] = listing.InrFile(name, int(in_folder.group(1)), 'all', index)
+  _check_indices(folder, prefix, found, doubled)
+  order = [found[index] for index in range(len(found))]
+  first, second = split_points
+  return listing.Listing(
+    folder,
+    networks.Siren((2, 32, 32, num_channels), 'nfn'),
+    {
+      'train': tuple(order[:first]),
+      'validation': tuple(order[first:second]),
+      'test': tuple(order[second:]),
+    },
+  )
+
+
+def _check_indices(
+  folder: pathlib.Path,
+  prefix: str,
+  found: dict[int, listing.InrFile],
+  doubled: list[str],
+) -> None:
+  if not found:
+    raise ValueError(
+      f'{folder} must hold files {prefix}_..._<label>s/net<index>.pth, got '
+      'none; give another folder or prefix.'
+    )
+  if doubled:
+    raise ValueError(
+      f'every index must be there once, but in {folder} these share one:\n  '
+      + '\n  '.join(doubled)
+      + '\nGive the prefix of a single copy.'
+    )
+  missing = sorted(set(range(max(found) + 1)) - set(found))
+  if missing:
+    raise ValueError(
+      f'{folder} must hold net0.pth to net{max(found)}.pth with the prefix '
+      f'{prefix!r}, but {len(missing):,} are missing: '
+      f'{", ".join(f"net{index}.pth" for index in missing)}; fetch them.'
+    )
