@@ -76,11 +76,15 @@ def neural_graph(
   graph_marks.draw_nodes(panel, layout, biases, bias_scale, labels)
   graph_marks.name_sets(panel, layout)
   _frame(panel, layout)
-  panel.set_xlabel(_note(layout), color=canvas.GREY, fontsize=9)
-  ending = ',\nrelative' if per_layer else ''
+  notes = [_note(layout), 'colours are relative to the largest of a layer']
+  panel.set_xlabel(
+    '\n'.join(filter(None, notes if per_layer else notes[:1])),
+    color=canvas.GREY,
+    fontsize=9,
+  )
   scales = {
-    f'bias{ending}': (bias_scale, _largest_magnitude(biases) > bias_scale),
-    f'weight{ending}': (edge_scale, _largest_magnitude(edges) > edge_scale),
+    'bias': (bias_scale, _largest_magnitude(biases) > bias_scale),
+    'weight': (edge_scale, _largest_magnitude(edges) > edge_scale),
   }
   graph_marks.draw_scales(figure, panel, scales)
   if title:
