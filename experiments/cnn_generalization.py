@@ -22,6 +22,7 @@ from absl import flags
 from absl import logging
 from ml_collections import config_flags
 
+from ng_jax import processes
 from ng_jax.train import devices
 from ng_jax.train import generalization
 from ng_jax.train import logging as logging_lib
@@ -38,12 +39,14 @@ _MODE = flags.DEFINE_enum(
   ['train', 'evaluate', 'predict'],
   'Train (or go on), evaluate the best checkpoint, or write predictions.csv.',
 )
+_START = processes.define_flags()
 
 
 def main(argv: list[str]) -> None:
   """Runs the mode that the flags ask for."""
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments: {argv[1:]}')
+  _START()
   config, workdir = _CONFIG.value, _WORKDIR.value
   logging_lib.show_progress()
   if config.compilation_cache:

@@ -14,6 +14,7 @@ from absl import flags
 from absl import logging
 from ml_collections import config_flags
 
+from ng_jax import processes
 from ng_jax.data import cnn_zoo
 from ng_jax.data import settings as settings_lib
 
@@ -23,18 +24,14 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Where the zoo is kept, instead of config.data_dir.'
 )
-_PROCESS_INDEX = flags.DEFINE_integer(
-  'process_index', 0, 'Number of this process, from 0.'
-)
-_NUM_PROCESSES = flags.DEFINE_integer(
-  'num_processes', 1, 'Processes that make this zoo together.'
-)
+_START = processes.define_flags()
 
 
 def main(argv: list[str]) -> None:
   """Makes the zoo, or what is missing of it."""
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments: {argv[1:]}')
+  share = _START(independent=True)
   logging.set_verbosity(logging.INFO)
   settings, folders = settings_lib.split_config(
     cnn_zoo.ZooSettings, _CONFIG.value
@@ -44,8 +41,8 @@ def main(argv: list[str]) -> None:
   path = cnn_zoo.make(
     settings,
     **folders,
-    process_index=_PROCESS_INDEX.value,
-    num_processes=_NUM_PROCESSES.value,
+    process_index=share.index,
+    num_processes=share.count,
   )
   card = cnn_zoo.read_card(path)
   if card is None:

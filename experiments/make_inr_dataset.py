@@ -13,6 +13,7 @@ from absl import flags
 from absl import logging
 from ml_collections import config_flags
 
+from ng_jax import processes
 from ng_jax.data import inr
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -21,12 +22,14 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Where the data set is kept, instead of config.data_dir.'
 )
+_START = processes.define_flags()
 
 
 def main(argv: list[str]) -> None:
   """Makes the data set, or what is missing of it."""
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments: {argv[1:]}')
+  _START()
   logging.set_verbosity(logging.INFO)
   settings, folders = inr.split_config(_CONFIG.value)
   if _WORKDIR.value:

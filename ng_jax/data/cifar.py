@@ -8,12 +8,11 @@ unpickler that knows arrays, bytes, numbers, lists and dictionaries and nothing
 else.
 """
 
-import io
 import pathlib
-import pickle
-from typing import Any
 
 import numpy as np
+
+from ng_jax.files import plain_pickle
 
 _ROWS, _COLUMNS, _CHANNELS = 32, 32, 3
 _PIXELS = _ROWS * _COLUMNS * _CHANNELS
@@ -62,10 +61,8 @@ def read_python(path: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
   """
   path = pathlib.Path(path)
   try:
-    content = _PlainUnpickler(
-      io.BytesIO(path.read_bytes()), encoding='bytes'
-    ).load()
-  except _Refused as error:
+    content = plain_pickle.load(path.read_bytes())
+  except plain_pickle.Refused as error:
     raise ValueError(
       f'{path} must be a pickle of arrays, numbers and bytes only, but asks '
       f'for {error}; such a file can run code, so it is not read. Use the '
@@ -116,51 +113,3 @@ def _checked(
     np.ascontiguousarray(np.transpose(planes, (0, 2, 3, 1))),
     labels.astype(np.int32),
   )
-
-
-class _Refused(Exception):
-  """A pickle asks for something that is not plain data."""
-
-
-# Stands for the class numpy.ndarray inside a pickle; nothing can be called.
-_ARRAY = object()
-
-
-def _reconstruct(subtype: Any, shape: Any, code: Any) -> np.ndarray:
-  """The empty array that numpy's pickles begin with; filled afterwards."""
-  if subtype is not _ARRAY:
-    raise _Refused(f'an array of type {subtype!r}')
-  return np.ndarray((0,), np.uint8)
-
-
-def _dtype(code: Any, *unused_flags: Any) -> np.dtype:
-  name = code.decode('ascii') if isinstance(code, bytes) else str(code)
-  if name not in ('u1', '|u1', 'i4', 'i8', '<i4', '<i8'):
-    raise _Refused(f'an array of dtype {name!r}')
-  return np.dtype(name.lstrip('|'))
-
-
-def _encode(text: Any, encoding: Any) -> bytes:
-  """How Python 3 writes bytes for Python 2."""
-  if encoding not in ('latin1', b'latin1'):
-    raise _Refused(f'the encoding {encoding!r}')
-  return text if isinstance(text, bytes) else text.encode('latin1')
-
-
-_ALLOWED: dict[tuple[str, str], Any] = {
-  ('numpy', 'ndarray'): _ARRAY,
-  ('numpy', 'dtype'): _dtype,
-  ('numpy.core.multiarray', '_reconstruct'): _reconstruct,
-  ('numpy._core.multiarray', '_reconstruct'): _reconstruct,
-  ('_codecs', 'encode'): _encode,
-}
-
-
-class _PlainUnpickler(pickle.Unpickler):
-  """Reads arrays, bytes, numbers, lists and dictionaries; imports nothing."""
-
-  def find_class(self, module_name: str, global_name: str) -> Any:
-    allowed = _ALLOWED.get((module_name, global_name))
-    if allowed is None:
-      raise _Refused(f'{module_name}.{global_name}')
-    return allowed

@@ -9,6 +9,7 @@ import json
 import pathlib
 from typing import Any
 
+from ng_jax import processes
 from ng_jax.data import images as images_lib
 from ng_jax.data import settings as settings_lib
 from ng_jax.data import shards
@@ -101,9 +102,16 @@ def claim(
   Raises:
     ValueError: the folder was begun with other images.
   """
-  folder.mkdir(parents=True, exist_ok=True)
   path = folder / SETTINGS
-  if path.exists():
+  mine = False
+  if processes.is_first():
+    folder.mkdir(parents=True, exist_ok=True)
+    mine = not path.exists()
+    if mine:
+      content = {'settings': settings.to_dict(), 'images': description}
+      shards.write_text(path, json.dumps(content, indent=2) + '\n')
+  processes.wait(f'claimed {folder.name}')
+  if not mine:
     found = json.loads(path.read_text(encoding='utf-8'))
     if found.get('images', {}).get('sha256') != description['sha256']:
       raise ValueError(
@@ -113,6 +121,4 @@ def claim(
       )
     begun: dict[str, Any] = found['images']
     return begun
-  content = {'settings': settings.to_dict(), 'images': description}
-  shards.write_text(path, json.dumps(content, indent=2) + '\n')
   return description

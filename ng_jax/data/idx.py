@@ -6,10 +6,14 @@ lengths as big-endian uint32, then the values in row-major order.
 """
 
 import gzip
+import math
 import pathlib
+from typing import Any
 import zlib
 
 import numpy as np
+
+from ng_jax.files import limits
 
 _UINT8 = 8
 
@@ -29,8 +33,35 @@ def read(path: str | pathlib.Path, *, num_axes: int) -> np.ndarray:
       after its last value; a gzip stream that is damaged.
   """
   path = pathlib.Path(path)
-  content = read_bytes(path)
+  opened = gzip.open if path.suffix == '.gz' else open
+  try:
+    with opened(path, 'rb') as file:
+      shape = _read_shape(path, file, num_axes)
+      # Of a plain file no more is there; a gzipped one may unpack to anything.
+      expected = math.prod(shape)
+      limits.check_unpacked(path, min(expected, _size(path)))
+      plain = path.suffix != '.gz'
+      content = file.read() if plain else file.read(expected + 1)
+  except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    raise ValueError(
+      f'{path} must be a gzip file, but it cannot be unpacked ({error}); the '
+      'download was damaged or cut short, fetch it again.'
+    ) from error
+  if len(content) != expected:
+    what = 'was cut short' if len(content) < expected else 'has trailing bytes'
+    # A gzipped file is not unpacked beyond what it should hold.
+    more = '' if plain or len(content) < expected else 'at least '
+    raise ValueError(
+      f'{path} must hold {expected:,} values for its shape {tuple(shape)}, but '
+      f'holds {more}{len(content):,}; it {what}, fetch it again.'
+    )
+  return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _read_shape(path: pathlib.Path, file: Any, num_axes: int) -> list[int]:
+  """Reads magic number and axis lengths."""
   magic = bytes([0, 0, _UINT8, num_axes])
+  content = file.read(4 + 4 * num_axes)
   if content[:4] != magic:
     raise ValueError(
       f'{path} must be an IDX file of bytes with {num_axes} axes, which begins '
@@ -38,44 +69,15 @@ def read(path: str | pathlib.Path, *, num_axes: int) -> np.ndarray:
       f'{content[:4].hex(" ") or "nothing"}; check that it is the '
       "publisher's file and that images and labels are not exchanged."
     )
-  start = 4 + 4 * num_axes
-  if len(content) < start:
+  if len(content) < 4 + 4 * num_axes:
     raise ValueError(
       f'{path} must hold {num_axes} axis lengths after its magic number, but '
       f'ends after {len(content)} bytes; the download was cut short, fetch it '
       'again.'
     )
-  shape = np.frombuffer(content, '>u4', count=num_axes, offset=4).tolist()
-  expected = int(np.prod(shape, dtype=object))
-  found = len(content) - start
-  if found != expected:
-    what = 'was cut short' if found < expected else 'has trailing bytes'
-    raise ValueError(
-      f'{path} must hold {expected:,} values for its shape {tuple(shape)}, but '
-      f'holds {found:,}; it {what}, fetch it again.'
-    )
-  return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+  return np.frombuffer(content, '>u4', offset=4).tolist()
 
 
-def read_bytes(path: pathlib.Path) -> bytes:
-  """Reads a file whole, gunzipped when its name ends in '.gz'.
-
-  Args:
-    path: of the file.
-
-  Returns:
-    Its content. Jit: no.
-
-  Raises:
-    ValueError: a gzip stream that is damaged or cut short.
-  """
-  if path.suffix != '.gz':
-    return path.read_bytes()
-  try:
-    with gzip.open(path, 'rb') as file:
-      return file.read()
-  except (OSError, EOFError, zlib.error) as error:
-    raise ValueError(
-      f'{path} must be a gzip file, but it cannot be unpacked ({error}); the '
-      'download was damaged or cut short, fetch it again.'
-    ) from error
+def _size(path: pathlib.Path) -> float:
+  """Bytes that a plain file can give; no bound for a gzipped one."""
+  return math.inf if path.suffix == '.gz' else path.stat().st_size

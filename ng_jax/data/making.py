@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a data set of INRs: a loop over chunks, one shard file each.
 
-A killed run continues at the first missing shard. When all shards are there
-they become a TFDS data set (array_record), a fast copy, and a card; the card is
-written last and says that the set is finished. Nothing is ever overwritten.
+Of several processes (`ng_jax.processes`) each makes every so-many-th shard and
+the first puts them together. A killed run continues at the missing shards. When
+all are there they become a TFDS data set (array_record), a fast copy, and a
+card; the card is written last and says that the set is finished. Nothing is
+ever overwritten.
 
     <data_dir>/inr_<source>_<hash>/
       settings.json   settings and the images' fingerprint, written first
@@ -25,6 +27,7 @@ import jax
 import numpy as np
 import tqdm
 
+from ng_jax import processes
 from ng_jax import specs
 from ng_jax.data import card as card_lib
 from ng_jax.data import claims
@@ -87,7 +90,10 @@ def make(
   )
   claims.claim(folder, settings, description)
   _make_shards(folder, settings, source, jobs)
-  _assemble(folder, settings, jobs, description)
+  processes.wait(f'shards of {folder.name}')
+  if processes.is_first():
+    _assemble(folder, settings, jobs, description)
+  processes.wait(f'made {folder.name}')
   return folder
 
 
@@ -100,18 +106,20 @@ def _make_shards(
   """Fits the networks of every missing shard."""
   chunks = _chunks(settings, jobs)
   paths = _shard_paths(folder, settings, jobs)
-  missing = [i for i in range(len(paths)) if not paths[i].exists()]
+  mine = range(processes.share().index, len(paths), processes.share().count)
+  missing = [i for i in mine if not paths[i].exists()]
   keys = jobs_lib.initial_keys(settings, jobs)
+  num_mine = sum(len(chunks[i]) for i in mine)
   num_missing = sum(len(chunks[i]) for i in missing)
   logging.info(
     'INR data set %s: %d of %d shards found, %d to make.',
     folder,
-    len(paths) - len(missing),
-    len(paths),
+    len(mine) - len(missing),
+    len(mine),
     len(missing),
   )
   with tqdm.tqdm(
-    total=len(jobs), initial=len(jobs) - num_missing, unit='INR', desc='fitting'
+    total=num_mine, initial=num_mine - num_missing, unit='INR', desc='fitting'
   ) as progress:
 
     def on_group(psnr: np.ndarray) -> None:

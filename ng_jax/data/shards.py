@@ -10,8 +10,9 @@ import os
 import pathlib
 
 import numpy as np
-import safetensors
 import safetensors.numpy
+
+from ng_jax.files import arrays as arrays_lib
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -65,11 +66,11 @@ def read(
   """
   path = pathlib.Path(path)
   try:
-    arrays = safetensors.numpy.load_file(path)
+    arrays = arrays_lib.read_safetensors(path)
     lengths = {len(x) for x in arrays.values()}
     if num_rows is not None and lengths != {num_rows}:
       raise ValueError(f'it holds {sorted(lengths)} rows')
-  except (OSError, ValueError, safetensors.SafetensorError) as error:
+  except (OSError, TypeError, ValueError) as error:
     what = 'networks' if num_rows is None else f'{num_rows:,} networks'
     raise ValueError(
       f'{path} must hold {what}, but cannot be read ({error}); '

@@ -15,12 +15,14 @@ import pathlib
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from safetensors import numpy as safetensors_numpy
 
-from ng_jax import arrays
 from ng_jax import specs
+from ng_jax.files import arrays
+from ng_jax.files import texts
 from ng_jax.optimizers import base
 from ng_jax.optimizers import registry
 from ng_jax.optimizers import trees
@@ -118,11 +120,7 @@ def read(
       theta.
   """
   path = _find(name)
-  header = _read_header(path)
-  flat = {
-    key: jax.numpy.asarray(array)
-    for key, array in arrays.read_safetensors(path).items()
-  }
+  header, flat = _read_file(path)
   optimizer = registry.create(
     header['name'], spec, **{**header['options'], **options}
   )
@@ -173,26 +171,32 @@ def _find(name: str | os.PathLike[str]) -> pathlib.Path:
   return pathlib.Path(str(folder / f'{name}{_ENDING}'))
 
 
-def _read_header(path: pathlib.Path) -> dict[str, Any]:
-  text = arrays.read_header(path).get(_HEADER)
+def _read_file(
+  path: pathlib.Path,
+) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+  """The header and {path: array} of a file that `save` wrote."""
   try:
-    header = json.loads(text or '')
+    header = texts.parse_json(
+      arrays.read_safetensors_texts(path).get(_HEADER, '')
+    )
     found = {
       'name': str(header['name']),
       'options': dict(header['options']),
       'details': dict(header['details']),
     }
-  except (TypeError, ValueError, KeyError) as error:
+    flat = arrays.read_safetensors(path)
+  except (OSError, TypeError, ValueError, KeyError) as error:
     raise ValueError(
       f'{path} must be a trained optimizer written by ng_jax.optimizers.save, '
-      f'but its header does not name one: {error!r}.'
+      f'but it cannot be read as one: {error!r}; check the path, or copy the '
+      'file again.'
     ) from error
   if header.get('format') != _FORMAT:
     raise ValueError(
       f'{path} has format {header.get("format")!r}, this version reads '
       f'{_FORMAT}; update ng_jax.'
     )
-  return found
+  return found, {key: jnp.asarray(array) for key, array in flat.items()}
 
 
 def _registered_name(optimizer: base.LearnedOptimizer) -> str:

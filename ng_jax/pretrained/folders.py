@@ -18,10 +18,12 @@ import jax
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
-from ng_jax import arrays
 from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
+from ng_jax.files import texts
+from ng_jax.pretrained import arrays
+from ng_jax.pretrained import bounds
 from ng_jax.pretrained import prediction
 from ng_jax.pretrained import tagged
 
@@ -106,11 +108,16 @@ def load_pretrained(path: str | os.PathLike[str]) -> prediction.PretrainedModel:
   try:
     options = {k: tagged.from_json(x) for k, x in config['options'].items()}
     spec = tagged.from_json(config['spec'])
+    bounds.check_options(options)
+    bounds.check_spec(spec)
     model = models.create(config['model'], **options)
-  except (AttributeError, KeyError, ValueError) as error:
-    raise ValueError(f'{path / _CONFIG} is no saved model: {error}') from error
+    expected = _expected(model, spec)
+  except Exception as error:  # Damaged options can raise nearly anything.
+    raise ValueError(
+      f'{path / _CONFIG} is no saved model: {error!r}; save it again.'
+    ) from error
   flat = arrays.read_safetensors(path / _PARAMS)
-  _check_arrays(flat, _expected(model, spec), where=str(path / _PARAMS))
+  _check_arrays(flat, expected, where=str(path / _PARAMS))
   variables = jax.tree.map(jax.numpy.asarray, specs.from_leaf_arrays(flat))
   return prediction.PretrainedModel(model, variables, spec)
 
@@ -129,7 +136,7 @@ def _expected(model: nn.Module, spec: specs.NetworkSpec) -> dict[str, Any]:
   """Shapes of the variables that the model has for networks of the spec."""
   weights = specs.from_leaf_arrays(
     {
-      leaf.path: np.zeros((1, *spec.leaf_shape(leaf)), np.float32)
+      leaf.path: jax.ShapeDtypeStruct((1, *spec.leaf_shape(leaf)), np.float32)
       for leaf in spec.leaves
     }
   )
@@ -192,11 +199,11 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
       'with params.safetensors only was not finished.'
     )
   try:
-    config = json.loads(path.read_text(encoding='utf-8'))
+    config = texts.read_json(path)
     version = int(config['version'])
     if config['format'] != _FORMAT:
       raise ValueError(f'format {config["format"]!r}')
-  except (KeyError, TypeError, ValueError) as error:
+  except (LookupError, OverflowError, TypeError, ValueError) as error:
     raise ValueError(
       f'{path} must be the JSON that save_pretrained wrote, but it cannot be '
       f'read: {error!r}.'

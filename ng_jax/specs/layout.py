@@ -67,7 +67,9 @@ class Layout:
 
 @functools.cache
 def _tokens(pattern: str) -> tuple[tuple[str, ...], ...]:
-  if not re.fullmatch(r'\s*((\w+|\(\s*\w+(\s+\w+)*\s*\))\s*)+', pattern):
+  # Possessive, so that no text takes long to refuse.
+  group = r'\(\s*+\w++(?:\s++\w++)*+\s*+\)'
+  if not re.fullmatch(rf'\s*+(?:(?:\w++|{group})\s*+)++', pattern):
     raise ValueError(
       f'layout {pattern!r} must be axis names, some in (groups).'
     )

@@ -25,11 +25,12 @@ one set), every other axis is a feature channel:
     'target'                         bias or scale
 """
 
-from collections.abc import Mapping
 import dataclasses
+import itertools
 import json
-from typing import Any
 
+from ng_jax.files import texts
+from ng_jax.specs import entries
 from ng_jax.specs import layout as layout_lib
 from ng_jax.specs import parts
 
@@ -120,24 +121,13 @@ class NetworkSpec:
       ValueError: when the text is not a spec.
     """
     try:
-      content = json.loads(text)
+      content = texts.parse_json(text)
       return cls(
-        tuple(parts.NeuronSet(**entry) for entry in content['neuron_sets']),
-        tuple(
-          parts.Block(**_tuples(entry, ('kernel',)))
-          for entry in content['blocks']
-        ),
-        tuple(
-          parts.Leaf(**_tuples(entry, ('sizes',)))
-          for entry in content['leaves']
-        ),
+        tuple(entries.read(parts.NeuronSet, content['neuron_sets'])),
+        tuple(entries.read(parts.Block, content['blocks'])),
+        tuple(entries.read(parts.Leaf, content['leaves'])),
       )
-    except (
-      json.JSONDecodeError,
-      AttributeError,
-      KeyError,
-      TypeError,
-    ) as error:
+    except (LookupError, TypeError, ValueError) as error:
       raise ValueError(
         'text must be a network spec written by NetworkSpec.to_json, but it '
         f'could not be read: {error!r}.'
@@ -181,28 +171,33 @@ class NetworkSpec:
         )
 
   def _check_slots(self) -> None:
-    filled: dict[tuple[str, str], list[int]] = {}
+    filled: dict[tuple[str, str], list[range]] = {}
     for leaf in self.leaves:
       if leaf.kind != 'buffer':
         last = leaf.slot + self.layout(leaf).num_channels
-        filled.setdefault((leaf.kind, leaf.fills), []).extend(
-          range(leaf.slot, last)
-        )
+        found = filled.setdefault((leaf.kind, leaf.fills), [])
+        found.append(range(leaf.slot, last))
     for block in self.blocks:
       found = filled.get(('edge', block.name), [])
       if block.type == 'skip' and not found:
         continue
-      if sorted(found) != list(range(block.num_channels)):
-        raise ValueError(
-          f'block {block.name!r}: its leaves must fill channels 0 to '
-          f'{block.num_channels - 1} once each, got {sorted(found)}.'
-        )
-    for (kind, name), slots in filled.items():
-      if kind == 'node' and sorted(slots) != list(range(len(slots))):
-        raise ValueError(
-          f'neuron set {name!r}: its leaves must fill channels 0 to '
-          f'{len(slots) - 1} once each, got {sorted(slots)}.'
-        )
+      _check_filled(f'block {block.name!r}', found, block.num_channels)
+    for (kind, name), found in filled.items():
+      if kind == 'node':
+        size = sum(len(slots) for slots in found)
+        _check_filled(f'neuron set {name!r}', found, size)
+
+
+def _check_filled(where: str, found: list[range], size: int) -> None:
+  """Checks that ranges of channels follow each other, from 0 to size - 1."""
+  ordered = sorted(found, key=lambda slots: slots.start)
+  starts = [0, *(slots.stop for slots in ordered)]
+  if starts.pop() != size or starts != [slots.start for slots in ordered]:
+    listed = list(itertools.islice(itertools.chain(*ordered), 20))
+    raise ValueError(
+      f'{where}: its leaves must fill channels 0 to {size - 1} once each, got '
+      f'{sorted(listed)}{" and more" * (len(listed) == 20)}.'
+    )
 
 
 def _parsed_layout(spec: NetworkSpec, leaf: parts.Leaf) -> layout_lib.Layout:
@@ -227,15 +222,6 @@ def _parsed_layout(spec: NetworkSpec, leaf: parts.Leaf) -> layout_lib.Layout:
       )
     sizes = {'target': sets[leaf.fills].size}
   return layout_lib.parse(leaf.layout, sizes, dict(leaf.sizes), name=leaf.path)
-
-
-def _tuples(entry: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-  """Turns the JSON lists of the named fields back into tuples."""
-
-  def convert(value: Any) -> Any:
-    return tuple(map(convert, value)) if isinstance(value, list) else value
-
-  return {k: convert(v) if k in names else v for k, v in entry.items()}
 
 
 def _check_unique(what: str, names: list[str]) -> None:

@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints of a training run: the latest two and the best one.
 
-The only module that knows orbax, which it imports when a store is opened. A
-checkpoint holds the whole TrainState with the key of the run, the metrics at
-its step, and the config. Arrays are written as host copies, which also works
-when the state is local to each of several processes.
+A checkpoint holds the whole TrainState with the key of the run, the metrics at
+its step, the config, checksums and, where a run was stopped between two log
+lines, what the next line needs of the steps before. Arrays are written as host
+copies, by the first of several processes; all of them call `save`.
 """
 
+from collections.abc import Mapping, Sequence
 import pathlib
 from types import TracebackType
 from typing import Any
 
+from absl import logging
 import jax
 import numpy as np
 
+from ng_jax.train import checkpoint_manager
+from ng_jax.train import checkpoint_trees as trees
 from ng_jax.train import state as state_lib
+
+_PROGRESS = 'progress'
+_ITEMS = ('state', 'config', _PROGRESS)
 
 # Mode of selection -> factor that makes the largest value best.
 _SIGNS = {'max': 1.0, 'min': -1.0}
@@ -33,6 +40,7 @@ class CheckpointStore:
     metric: str = 'validation_accuracy',
     mode: str = 'max',
     keep: int = 2,
+    tidy: bool = False,
   ) -> None:
     """Opens a folder, making it when needed.
 
@@ -42,6 +50,8 @@ class CheckpointStore:
         one wins a tie.
       mode: whether its largest ('max') or smallest ('min') value is best.
       keep: number of the latest checkpoints to keep besides the best.
+      tidy: whether to delete what a killed run left half written; only for
+        the run that writes here.
 
     Raises:
       ValueError: unknown mode.
@@ -50,31 +60,17 @@ class CheckpointStore:
       raise ValueError(
         f'unknown mode {mode!r}; expected one of {sorted(_SIGNS)}.'
       )
-    import orbax.checkpoint as ocp
-    from orbax.checkpoint import checkpoint_managers
 
+    # Metrics of a checkpoint -> what the best one has most of.
     def value(metrics: dict[str, float]) -> float:
-      return _SIGNS[mode] * metrics[metric]
+      # A run that was asked to stop saves without having been evaluated.
+      return _SIGNS[mode] * metrics.get(metric, -_SIGNS[mode] * np.inf)
 
     self.directory = pathlib.Path(directory).absolute()
-    self._args = ocp.args
-    self._manager = ocp.CheckpointManager(
-      self.directory,
-      item_names=('state', 'config'),
-      item_handlers={
-        'state': ocp.StandardCheckpointHandler(),
-        'config': ocp.JsonCheckpointHandler(),
-      },
-      options=ocp.CheckpointManagerOptions(
-        best_fn=value,
-        best_mode='max',
-        preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-          [
-            checkpoint_managers.LatestN(keep),
-            checkpoint_managers.BestN(get_metric_fn=value, n=1),
-          ]
-        ),
-      ),
+    self._metric = metric
+    self._saving: int | None = None
+    self._args, self._manager = checkpoint_manager.open_manager(
+      self.directory, value, items=_ITEMS, keep=keep, tidy=tidy
     )
 
   def __enter__(self) -> 'CheckpointStore':
@@ -86,21 +82,54 @@ class CheckpointStore:
     error: BaseException | None,
     traceback: TracebackType | None,
   ) -> None:
-    self.close()
+    try:
+      self.close()
+    except ValueError as failure:
+      if error is None:
+        raise
+      logging.error('%s', failure)  # The first error is the one to raise.
 
   def close(self) -> None:
-    """Waits for the last checkpoint and releases the folder."""
-    self._manager.wait_until_finished()
-    self._manager.close()
+    """Waits for the last checkpoint and releases the folder.
+
+    Raises:
+      ValueError: it could not be written.
+    """
+    try:
+      self._wait()
+    finally:
+      self._manager.close()
+
+  def steps(self) -> list[int]:
+    """Steps of all checkpoints, read from the folder again, latest first."""
+    self._manager.reload()
+    return sorted(self._manager.all_steps(), reverse=True)
+
+  def check_whole(self, step: int) -> None:
+    """Reads all of a checkpoint.
+
+    Args:
+      step: of a checkpoint in the store.
+
+    Raises:
+      ValueError: it is truncated or damaged.
+    """
+    self.config(step)
+    self.window(step)
+    items = self._args.Composite(state=self._args.StandardRestore())
+    self._check(step, self._read(step, items)['state'])
 
   def latest_step(self) -> int | None:
     """Step of the latest checkpoint, None when there is none."""
     return self._manager.latest_step()
 
   def best_step(self) -> int | None:
-    """Step of the checkpoint with the best metric, None for no checkpoint."""
-    self._manager.wait_until_finished()
-    return self._manager.best_step()
+    """Step of the checkpoint with the best metric, None where none has one."""
+    self._wait()
+    best = self._manager.best_step()
+    return (
+      best if best is not None and self._metric in self.metrics(best) else None
+    )
 
   def save(
     self,
@@ -108,24 +137,41 @@ class CheckpointStore:
     *,
     metrics: dict[str, float],
     config: dict[str, Any],
+    window: Sequence[Mapping[str, Any]] = (),
   ) -> None:
     """Writes a checkpoint at the state's step.
 
     Args:
       state: of the run.
-      metrics: at this step, with the metric that the store selects by.
+      metrics: at this step, with the metric that the store selects by where
+        the step was evaluated.
       config: of the run, JSON types only.
+      window: sums of the steps since the last log line, see `loop.train`.
+
+    Raises:
+      ValueError: this checkpoint or the one before cannot be written.
     """
     # Copies, because the next step may reuse the memory of the state.
-    tree = jax.tree.map(lambda leaf: np.array(leaf, copy=True), _to_tree(state))
-    self._manager.save(
-      int(tree['step']),
-      args=self._args.Composite(
-        state=self._args.StandardSave(tree),
-        config=self._args.JsonSave(config),
-      ),
-      metrics=metrics,
-    )
+    tree = jax.tree.map(lambda x: np.array(x, copy=True), trees.to_tree(state))
+    step = int(tree['step'])
+    progress = {
+      'checksums': trees.checksums(tree),
+      'window': trees.window_to_json(window),
+    }
+    self._wait()
+    self._saving = step
+    try:
+      self._manager.save(
+        step,
+        args=self._args.Composite(
+          state=self._args.StandardSave(tree),
+          config=self._args.JsonSave(config),
+          progress=self._args.JsonSave(progress),
+        ),
+        metrics=metrics,
+      )
+    except (OSError, ValueError) as error:
+      raise self._unwritten(error) from error
 
   def config(self, step: int) -> dict[str, Any]:
     """Config that a checkpoint was made with.
@@ -153,6 +199,20 @@ class CheckpointStore:
     """
     return dict(self._manager.metrics(step) or {})
 
+  def window(self, step: int) -> list[dict[str, np.ndarray]]:
+    """Sums of steps that were saved with a checkpoint, see `save`.
+
+    Args:
+      step: of a checkpoint in the store.
+
+    Returns:
+      As given to `save`.
+
+    Raises:
+      ValueError: the checkpoint cannot be read.
+    """
+    return trees.window_from_json(self._progress(step).get('window', []))
+
   def restore(
     self, like: state_lib.TrainState, *, step: int
   ) -> state_lib.TrainState:
@@ -172,10 +232,10 @@ class CheckpointStore:
     """
     target = jax.tree.map(
       lambda leaf: np.zeros(leaf.shape, leaf.dtype),
-      jax.eval_shape(_to_tree, like),
+      jax.eval_shape(trees.to_tree, like),
     )
     saved = self._leaf_shapes(step)
-    differences = _compare(saved, _shapes(target))
+    differences = trees.compare(saved, trees.shapes(target))
     if differences:
       raise ValueError(
         f'the checkpoint at step {step} in {self.directory} is of another '
@@ -185,11 +245,13 @@ class CheckpointStore:
         'another workdir.'
       )
     items = self._args.Composite(state=self._args.StandardRestore(target))
-    return _from_host(self._read(step, items)['state'])
+    found = self._read(step, items)['state']
+    self._check(step, found)
+    return trees.from_host(found)
 
   def _leaf_shapes(self, step: int) -> dict[str, tuple[int, ...]]:
     try:
-      return _shapes(self._manager.item_metadata(step)['state'].tree)
+      return trees.shapes(self._manager.item_metadata(step)['state'].tree)
     except Exception as error:
       raise self._unreadable(step) from error
 
@@ -199,6 +261,34 @@ class CheckpointStore:
     except Exception as error:
       raise self._unreadable(step) from error
 
+  def _progress(self, step: int) -> dict[str, Any]:
+    # Checkpoints of earlier versions have none.
+    if not (self.directory / str(step) / _PROGRESS).exists():
+      return {}
+    items = self._args.Composite(progress=self._args.JsonRestore())
+    return self._read(step, items)[_PROGRESS]
+
+  def _check(self, step: int, tree: Any) -> None:
+    try:
+      trees.check(tree, self._progress(step).get('checksums', {}))
+    except ValueError as error:
+      raise self._unreadable(step) from error
+
+  def _wait(self) -> None:
+    try:
+      self._manager.wait_until_finished()
+    except (OSError, ValueError) as error:
+      raise self._unwritten(error) from error
+
+  def _unwritten(self, error: Exception) -> ValueError:
+    whole = [s for s in self._manager.all_steps() if s != self._saving]
+    return ValueError(
+      f'the checkpoint at step {self._saving} cannot be written into '
+      f'{self.directory} ({str(error).splitlines()[0]}); the last whole one is '
+      f'{f"step {max(whole)}" if whole else "none"}. Make room, and the same '
+      'command goes on from there, or choose another workdir.'
+    )
+
   def _unreadable(self, step: int) -> ValueError:
     others = [s for s in self._manager.all_steps() if s != step]
     return ValueError(
@@ -206,65 +296,3 @@ class CheckpointStore:
       f'is truncated or damaged. Delete {self.directory / str(step)} to go on '
       + (f'from step {max(others)}.' if others else 'from the start.')
     )
-
-
-def _to_tree(state: state_lib.TrainState) -> dict[str, Any]:
-  """Nested dicts of plain arrays, as they lie in a checkpoint."""
-  tree = {
-    'step': state.step,
-    'params': state.params,
-    'constants': state.constants,
-    'opt_state': state.opt_state,
-    'key': jax.random.key_data(state.key),
-  }
-  # Left out when empty: checkpoints of models without keep their form.
-  if state.batch_stats:
-    tree['batch_stats'] = state.batch_stats
-  return tree
-
-
-def _from_host(tree: dict[str, Any]) -> state_lib.TrainState:
-  tree = jax.tree.map(jax.numpy.asarray, tree)
-  return state_lib.TrainState(
-    **{
-      'batch_stats': {},
-      **tree,
-      'key': jax.random.wrap_key_data(tree['key']),
-    }
-  )
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-  return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape)
-    for path, leaf in leaves
-  }
-
-
-def _compare(
-  saved: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]
-) -> list[str]:
-  """Lines about leaves that differ, parameters first, at most 20."""
-  lines = [
-    f'missing in the checkpoint: {name} {wanted[name]}'
-    for name in wanted
-    if name not in saved
-  ]
-  lines += [
-    f'only in the checkpoint: {name} {saved[name]}'
-    for name in saved
-    if name not in wanted
-  ]
-  lines += [
-    f'of another shape: {name} is {saved[name]} in the checkpoint, '
-    f'{wanted[name]} in the model'
-    for name in wanted
-    if name in saved and saved[name] != wanted[name]
-  ]
-  # The optimizer's moments repeat every difference of the params.
-  in_params = [line for line in lines if ' params/' in line]
-  lines = in_params or lines
-  if len(lines) > 20:
-    lines = [*lines[:20], f'... and {len(lines) - 20} more']
-  return lines

@@ -11,13 +11,13 @@ import functools
 import pathlib
 from typing import Any
 
-import jax
 import ml_collections
 import numpy as np
 
 from ng_jax import graphs
 from ng_jax import networks
 from ng_jax import plots
+from ng_jax import processes
 from ng_jax.train import classification_config
 from ng_jax.train import classifier
 from ng_jax.train import evaluate as evaluate_lib
@@ -103,7 +103,7 @@ def predict(
   path = pathlib.Path(workdir) / 'predictions.csv'
   with running.precision(config):
     found = _evaluate(experiment, state, 'test')
-  if jax.process_index() == 0:
+  if processes.is_first():
     reports.write_predictions(
       path,
       found,

@@ -15,6 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ng_jax import processes
+
 AXIS_NAME = 'devices'
 # Step = (state, data, index [num_rows], axis_name=...) -> tree of results.
 Step = Callable[..., Any]
@@ -28,12 +30,12 @@ def make_parallel_step(
   Args:
     step: pure function (state, data, index, *, axis_name) of one device, whose
       results are equal on all devices once it has reduced over axis_name.
-    devices: local devices to run on.
+    devices: local devices to run on, as many in every process.
     donate_state: whether the memory of the state may be reused.
 
   Returns:
-    A function (state, data, index) with index [num_devices, rows] int32;
-    state, data and results are not stacked.
+    A function (state, data, index) with index [num_devices, rows] int32, of
+    this process; state, data and results are not stacked.
   """
 
   def run(state: Any, data: Any, index: jax.Array) -> Any:
@@ -44,9 +46,26 @@ def make_parallel_step(
     axis_name=AXIS_NAME,
     in_axes=(None, None, 0),
     out_axes=None,
-    devices=devices,
+    devices=_of_all_processes(devices),
     donate_argnums=(0,) if donate_state else (),
   )
+
+
+def _of_all_processes(devices: Sequence[jax.Device]) -> list[jax.Device]:
+  """As many devices of every process, process by process."""
+  if processes.share().count == 1:
+    return list(devices)
+  found = [
+    [d for d in jax.devices() if d.process_index == number][: len(devices)]
+    for number in range(processes.share().count)
+  ]
+  numbers = [len(part) for part in found]
+  if set(numbers) != {len(devices)}:
+    raise ValueError(
+      f'every process must work on {len(devices)} devices, as this one does, '
+      f'but they have {numbers}; give num_devices what all of them have.'
+    )
+  return [device for part in found for device in part]
 
 
 def make_step(
@@ -64,7 +83,8 @@ def make_step(
     A function (state, data, index) with index [rows] int32 numpy, the whole
     batch of all processes; rows must divide by the number of devices.
   """
-  if jax.process_count() == 1 and len(devices) == 1:
+  share = processes.share()
+  if share.count == 1 and len(devices) == 1:
 
     def run(state: Any, data: Any, index: np.ndarray) -> Any:
       return step(state, data, index, axis_name=None)
@@ -73,8 +93,8 @@ def make_step(
   parallel = make_parallel_step(step, devices, donate_state=donate_state)
 
   def split(state: Any, data: Any, index: np.ndarray) -> Any:
-    slices = index.reshape(jax.process_count(), len(devices), -1)
-    return parallel(state, data, slices[jax.process_index()])
+    slices = index.reshape(share.count, len(devices), -1)
+    return parallel(state, data, slices[share.index])
 
   return split
 
@@ -118,10 +138,10 @@ def choose(num_devices: int) -> list[jax.Device]:
 def report() -> str:
   """One line on the devices of this run, for the start of a log."""
   devices = jax.local_devices()
-  processes = jax.process_count()
+  count = processes.share().count
   return (
     f'jax {jax.__version__}, {len(devices)} local {devices[0].platform} '
-    f'device(s) ({devices[0].device_kind}), {processes} process(es)'
+    f'device(s) ({devices[0].device_kind}), {count} process(es)'
   )
 
 

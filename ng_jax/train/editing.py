@@ -13,11 +13,11 @@ import functools
 import pathlib
 from typing import Any
 
-import jax
 import ml_collections
 import numpy as np
 
 from ng_jax import plots
+from ng_jax import processes
 from ng_jax import specs
 from ng_jax.data import image_edits
 from ng_jax.data import shards
@@ -130,7 +130,7 @@ def edit(
     found = editing_results.measure(
       experiment, state, 'test', keep_weights=True
     )
-  if jax.process_index() == 0:
+  if processes.is_first():
     shards.write(path, specs.leaf_arrays(found.weights))
     editing_results.write_errors(path.with_suffix('.csv'), experiment, found)
   return path

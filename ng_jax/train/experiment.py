@@ -18,6 +18,7 @@ import numpy as np
 import optax
 
 from ng_jax import graphs
+from ng_jax import processes
 from ng_jax import specs
 from ng_jax.data import inr
 from ng_jax.train import devices as devices_lib
@@ -82,7 +83,7 @@ class Experiment:
   @property
   def multiple_of(self) -> int:
     """What the length of index vectors must divide by."""
-    num_devices = len(self.devices) * jax.process_count()
+    num_devices = len(self.devices) * processes.share().count
     return num_devices * max(self.config.microbatch_size, 1)
 
   def sampler(self) -> sampler.IndexSampler:

@@ -12,10 +12,10 @@ import functools
 import pathlib
 from typing import Any
 
-import jax
 import ml_collections
 
 from ng_jax import plots
+from ng_jax import processes
 from ng_jax.train import generalization_config
 from ng_jax.train import regression
 from ng_jax.train import running
@@ -95,7 +95,7 @@ def predict(
   path = pathlib.Path(workdir) / 'predictions.csv'
   with running.precision(config):
     found = experiment.evaluate(state, 'test')
-  if jax.process_index() == 0:
+  if processes.is_first():
     _write_predictions(path, experiment, found)
   return path
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ng_jax import graphs
+from ng_jax import processes
 from ng_jax.train import devices as devices_lib
 from ng_jax.train import mixed_batches
 from ng_jax.train import sampler as sampler_lib
@@ -56,7 +57,8 @@ class OnDevice:
     cls, data: Any, devices: Sequence[jax.Device], *, microbatch_size: int
   ) -> 'OnDevice':
     """Puts arrays on the devices. Jit: no."""
-    multiple = len(devices) * max(microbatch_size, 1)
+    num_devices = len(devices) * processes.share().count
+    multiple = num_devices * max(microbatch_size, 1)
     return cls(devices_lib.replicate(data, devices), microbatch_size, multiple)
 
   def batch(self, rows: np.ndarray) -> mixed_batches.Batch:
@@ -99,7 +101,7 @@ def choose_mixed(
     batch_size: graphs of an optimizer step.
     part_size: graphs that are worked on at once.
     num_buckets: at most so many sizes of padded graphs.
-    multiple_of: number of devices.
+    multiple_of: number of devices, those of all processes.
 
   Returns:
     The layout. Jit: no.
@@ -113,8 +115,14 @@ def choose_mixed(
       graphs.choose_buckets(sizes, num_buckets),
       part_size,
       -(-num_parts // multiple_of) * multiple_of,
+      share=processes.share(),
     )
   budget = graphs.choose_budget([t for t, _ in networks], part_size)
   return mixed_batches.Concatenated(
-    networks, targets, budget, num_parts, multiple_of
+    networks,
+    targets,
+    budget,
+    num_parts,
+    multiple_of,
+    share=processes.share(),
   )

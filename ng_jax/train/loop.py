@@ -5,7 +5,7 @@ It knows nothing of the task. What happens at a step depends on the number of
 the step alone, so a resumed run does what an uninterrupted one does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import math
 import sys
@@ -17,16 +17,25 @@ import numpy as np
 import tqdm
 
 from ng_jax.train import logging
+from ng_jax.train import preemption
 from ng_jax.train import sampler
 from ng_jax.train import state as state_lib
 
 Step = Callable[[state_lib.TrainState, Any, np.ndarray], Any]
 # state -> metrics at an evaluation.
 Evaluate = Callable[[state_lib.TrainState], dict[str, float]]
-# (state, metrics at its step) -> nothing; keeps a checkpoint.
-Save = Callable[[state_lib.TrainState, dict[str, float]], None]
+# Sums of one step, {name: number}.
+Sums = Mapping[str, Any]
+# (state, metrics at its step, sums of the steps since the last log line) ->
+# nothing; keeps a checkpoint.
+Save = Callable[[state_lib.TrainState, dict[str, float], Sequence[Sums]], None]
 # sums of several steps, arrays [num_steps] -> metrics without prefix.
 Summarize = Callable[[dict[str, np.ndarray]], dict[str, float]]
+
+
+# Sums that must be finite, and what they are called in a message.
+_FINITE = {'loss': 'loss', 'gradient_norm': 'gradient norm'}
+_MAX_ROWS = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Schedule:
 
 
 class NonFiniteLossError(ValueError):
-  """The training loss is NaN or infinite."""
+  """The training loss or the norm of its gradient is NaN or infinite."""
 
 
 def train(
@@ -69,6 +78,8 @@ def train(
   save: Save,
   writer: logging.Writer,
   last_checkpoint: str = 'none yet',
+  window: Sequence[Sums] = (),
+  asked_to_stop: preemption.Asked = preemption.never,
 ) -> tuple[state_lib.TrainState, dict[str, float]]:
   """Trains from the state's step to the last one.
 
@@ -80,68 +91,103 @@ def train(
     schedule: when what happens.
     summarize: turns sums into metrics.
     evaluate: called on evaluation steps.
-    save: called after every evaluation.
+    save: called after every evaluation, and where the run is asked to stop.
     writer: gets one line of metrics a logged step, except for the very last
       one, which is returned so that the caller may add to it.
     last_checkpoint: where the state comes from, for an error message.
+    window: sums of the steps since the last log line before the state, as
+      `save` got them.
+    asked_to_stop: see `preemption.watch`.
 
   Returns:
     The last state and the metrics of the last step (empty without a step).
 
   Raises:
-    NonFiniteLossError: names the step and the last good checkpoint.
+    NonFiniteLossError: names the step, the rows of its batch and the last good
+      checkpoint.
+    preemption.Interrupted: was asked to stop, and has saved.
   """
   start = int(state.step)
-  window: list[dict[str, Any]] = []
+  pending: list[Sums] = list(window)
+  timed_from = start
   metrics: dict[str, float] = {}
   clock = time.perf_counter()
-  with tqdm.tqdm(
-    total=schedule.num_steps,
-    initial=start,
-    desc='training',
-    unit='step',
-    disable=not sys.stderr.isatty(),
-  ) as progress:
+  with _progress_bar(start, schedule.num_steps) as progress:
     for number in range(start, schedule.num_steps):
       state, sums = step(state, data, batches.batch(number))
-      window.append(sums)
+      pending.append(sums)
       done = number + 1
       progress.update()
+      stop = asked_to_stop(done)
       if not schedule.logs(done):
+        if stop:
+          fetched = _fetch(pending, done, batches, last_checkpoint)
+          save(state, {}, fetched)
+          raise preemption.Interrupted
         continue
-      metrics = _close_window(window, done, summarize, last_checkpoint)
+      fetched = _fetch(pending, done, batches, last_checkpoint)
+      pending = []
+      metrics = _summarize(fetched, summarize)
       seconds = time.perf_counter() - clock
-      metrics['steps_per_second'] = round(len(window) / seconds, 3)
-      window = []
+      metrics['steps_per_second'] = round((done - timed_from) / seconds, 3)
+      timed_from = done
       if schedule.evaluates(done):
         metrics.update(evaluate(state))
-        save(state, metrics)
+      if schedule.evaluates(done) or stop:
+        save(state, metrics, ())
         last_checkpoint = f'step {done}'
       progress.set_postfix(_postfix(metrics))
       if done < schedule.num_steps:
         writer.scalars(done, metrics)
+      if stop:
+        raise preemption.Interrupted
       clock = time.perf_counter()
   return state, metrics
 
 
-def _close_window(
-  window: list[dict[str, Any]],
+def _progress_bar(start: int, num_steps: int) -> Any:
+  return tqdm.tqdm(
+    total=num_steps,
+    initial=start,
+    desc='training',
+    unit='step',
+    disable=not sys.stderr.isatty(),
+  )
+
+
+def _fetch(
+  pending: Sequence[Sums],
   done: int,
-  summarize: Summarize,
+  batches: sampler.IndexSampler,
   last_checkpoint: str,
+) -> list[dict[str, np.ndarray]]:
+  """Sums of the last steps on the host; refuses those that are not finite."""
+  fetched: list[dict[str, np.ndarray]] = jax.device_get(list(pending))
+  for i, sums in enumerate(fetched):
+    bad = [n for n in _FINITE if n in sums and not np.isfinite(sums[n]).all()]
+    if bad:
+      step = done - len(fetched) + 1 + i
+      rows = batches.batch(step - 1)
+      raise NonFiniteLossError(
+        f'the training {_FINITE[bad[0]]} is {sums[bad[0]]} at step {step}, '
+        f'whose batch has the rows {_list(rows[rows >= 0])} of the training '
+        f'split; the last good checkpoint is {last_checkpoint}. Look at these '
+        'networks, lower optimizer.learning_rate, raise schedule.warmup_steps, '
+        "or use dtype='float32'; then train in another workdir."
+      )
+  return fetched
+
+
+def _list(rows: np.ndarray) -> str:
+  text = ', '.join(map(str, rows[:_MAX_ROWS].tolist()))
+  return text + (f' and {len(rows) - _MAX_ROWS} more' * (len(rows) > _MAX_ROWS))
+
+
+def _summarize(
+  fetched: Sequence[Mapping[str, np.ndarray]], summarize: Summarize
 ) -> dict[str, float]:
-  """Means over the steps of a window; refuses a loss that is not finite."""
-  fetched = jax.device_get(window)
+  """Means over the steps of a window."""
   sums = {name: np.stack([x[name] for x in fetched]) for name in fetched[0]}
-  bad = np.flatnonzero(~np.isfinite(sums['loss']))
-  if bad.size:
-    step = done - len(window) + 1 + int(bad[0])
-    raise NonFiniteLossError(
-      f'the training loss is {sums["loss"][bad[0]]} at step {step}; the last '
-      f'good checkpoint is {last_checkpoint}. Lower '
-      'optimizer.learning_rate, raise schedule.warmup_steps, or use '
-      "dtype='float32'; then train in another workdir."
-    )
   return {f'train_{name}': x for name, x in summarize(sums).items()}
 
 

@@ -9,9 +9,10 @@ size, so that a model compiles for a handful of sizes chosen from the data set:
   holds so many of them, each padded to the largest of the class.
 
 A part is one row for `ng_jax.train.steps`, where gradients are added over rows.
+Of several processes each lays out its own neighbouring parts of a batch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import functools
 from typing import Any
@@ -20,8 +21,11 @@ import jax
 import numpy as np
 
 from ng_jax import graphs
+from ng_jax import processes
 from ng_jax import specs
 from ng_jax.train import sampler
+
+_ALONE = processes.Share(0, 1)
 
 Network = tuple[graphs.Topology, specs.Weights]
 
@@ -31,9 +35,10 @@ class Batch:
   """A batch that is laid out.
 
   Attributes:
-    data: {'graph': GraphsTuple, 'target', 'mask': [num_parts, num_graphs]},
-      numpy arrays with a leading axis of parts.
-    index: [num_parts] int32, -1 for parts that only fill up.
+    data: {'graph': GraphsTuple, 'target', 'mask': [own_parts, num_graphs]},
+      numpy arrays with a leading axis of the parts of this process.
+    index: [num_parts] int32, the place of each part among those of its process;
+      -1 for parts that only fill up.
     places: [num_rows] int, where each row's result is among the flattened
       [num_parts * num_graphs].
   """
@@ -55,6 +60,7 @@ class Concatenated:
       this, so that few sizes are compiled.
     multiple_of: that the number of parts must divide by (devices).
     microbatch_size: parts that are worked on at once.
+    share: of this process.
   """
 
   networks: Sequence[Network]
@@ -63,6 +69,7 @@ class Concatenated:
   expected_parts: int
   multiple_of: int = 1
   microbatch_size: int = 1
+  share: processes.Share = _ALONE
 
   def batch(self, rows: np.ndarray) -> Batch:
     """Lays out rows; negative ones are left out. Jit: no, host only."""
@@ -72,13 +79,12 @@ class Concatenated:
     step = max(self.expected_parts // 4, 1)
     num_parts = -(-len(parts) // step) * step
     num_parts = -(-num_parts // self.multiple_of) * self.multiple_of
-    laid_out = [
-      graphs.concatenate([self.networks[r] for r in part], self.budget)
-      for part in parts
-    ]
-    return _join(
-      laid_out, parts, self.targets, self.budget.num_graphs, num_parts
-    )
+
+    def lay_out(part: np.ndarray) -> Any:
+      return graphs.concatenate([self.networks[r] for r in part], self.budget)
+
+    sizes = (num_parts, self.budget.num_graphs)
+    return _join(lay_out, parts, self.targets, sizes, self.share)
 
   def batches_in_order(
     self, rows: np.ndarray, batch_size: int
@@ -104,6 +110,7 @@ class Stacked:
     part_size: graphs of a part.
     num_parts: of every batch.
     microbatch_size: parts that are worked on at once.
+    share: of this process.
   """
 
   networks: Sequence[Network]
@@ -112,6 +119,7 @@ class Stacked:
   part_size: int
   num_parts: int
   microbatch_size: int = 1
+  share: processes.Share = _ALONE
 
   @functools.cached_property
   def classes(self) -> np.ndarray:
@@ -133,16 +141,17 @@ class Stacked:
     rows = rows[rows >= 0]
     number = int(self.classes[rows[0]])
     parts = list(cut(rows, self.part_size))
-    laid_out = [
-      graphs.stack(
+
+    def lay_out(part: np.ndarray) -> Any:
+      return graphs.stack(
         [self.networks[r] for r in part],
         max_nodes=self.buckets[number],
         max_edges=self.max_edges[number],
         num_graphs=self.part_size,
       )
-      for part in parts
-    ]
-    return _join(laid_out, parts, self.targets, self.part_size, self.num_parts)
+
+    sizes = (self.num_parts, self.part_size)
+    return _join(lay_out, parts, self.targets, sizes, self.share)
 
   def batches_in_order(
     self, rows: np.ndarray, batch_size: int
@@ -241,30 +250,33 @@ def index_sampler(
 
 
 def _join(
-  laid_out: Sequence[Any],
+  lay_out: Callable[[np.ndarray], Any],
   parts: Sequence[np.ndarray],
   targets: np.ndarray,
-  num_graphs: int,
-  num_parts: int,
+  sizes: tuple[int, int],
+  share: processes.Share,
 ) -> Batch:
-  """Stacks parts; copies of the first one fill up."""
+  """Lays out and stacks the parts of a process; the first part fills up."""
+  num_parts, num_graphs = sizes
   target = np.zeros((len(parts), num_graphs), np.float32)
   mask = np.zeros((len(parts), num_graphs), bool)
   for i, part in enumerate(parts):
     target[i, : len(part)] = targets[part]
     mask[i, : len(part)] = True
+  own = num_parts // share.count
+  first = own * share.index
+  chosen = [i if i < len(parts) else 0 for i in range(first, first + own)]
   # Weights that happen to share a spec would change the structure.
-  plain = [graph._replace(globals=None) for graph in laid_out]
-  filler = [0] * (num_parts - len(parts))
-  chosen = [*range(len(parts)), *filler]
+  laid_out = {i: lay_out(parts[i])._replace(globals=None) for i in set(chosen)}
+  places = np.arange(num_parts, dtype=np.int32)
   return Batch(
     data={
       'graph': jax.tree.map(
-        lambda *leaves: np.stack(leaves), *(plain[i] for i in chosen)
+        lambda *leaves: np.stack(leaves), *(laid_out[i] for i in chosen)
       ),
       'target': target[chosen],
       'mask': mask[chosen],
     },
-    index=np.array([*range(len(parts)), *[-1] * len(filler)], np.int32),
+    index=np.where(places < len(parts), places % own, np.int32(-1)),
     places=np.flatnonzero(mask.ravel()),
   )

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from ng_jax import graphs
+from ng_jax import processes
 from ng_jax import specs
 from ng_jax.data import cnn_zoo
 from ng_jax.models.baselines import statnn
@@ -241,6 +242,6 @@ def _choose_layout(
     batch_size=config.batch_size,
     part_size=size or config.batch_size,
     num_buckets=config.num_buckets,
-    multiple_of=len(devices),
+    multiple_of=len(devices) * processes.share().count,
   )
   return mixed, accuracy_predictor.unpack_parts

@@ -21,6 +21,7 @@ _ROWS = {
     'ng_t_graphs',
   },
   'scaling': {'ng_gnn_widths_slope', 'ng_t_batches_slope'},
+  'step_costs': {'ng_t_11_nodes'},
 }
 
 

@@ -9,9 +9,9 @@ import sys
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def call(binary, *arguments, shared, cwd):
-  """Runs a binary from a folder of its own, as after an installation."""
-  environment = {
+def environment(shared):
+  """Environment of a binary: this tree, the CPU, cheap compilation."""
+  return {
     **os.environ,
     'JAX_PLATFORMS': 'cpu',
     'PYTHONPATH': str(ROOT),
@@ -19,9 +19,13 @@ def call(binary, *arguments, shared, cwd):
     # Nothing here depends on fast programs, but compiling them takes longest.
     'XLA_FLAGS': '--xla_backend_optimization_level=0',
   }
+
+
+def call(binary, *arguments, shared, cwd):
+  """Runs a binary from a folder of its own, as after an installation."""
   return subprocess.run(
     [sys.executable, str(ROOT / 'experiments' / binary), *arguments],
-    env=environment,
+    env=environment(shared),
     cwd=cwd,
     capture_output=True,
     text=True,

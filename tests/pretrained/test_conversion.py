@@ -14,9 +14,9 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 import ng_jax
-from ng_jax import arrays
 from ng_jax import pretrained
 from ng_jax.models.official import recordings
+from ng_jax.pretrained import arrays
 from tests import fast_jit
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]

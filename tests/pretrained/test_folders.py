@@ -12,10 +12,10 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 import ng_jax
-from ng_jax import arrays
 from ng_jax import models
 from ng_jax import networks
 from ng_jax import specs
+from ng_jax.pretrained import arrays
 from ng_jax.pretrained import folders
 from ng_jax.pretrained import tagged
 from ng_jax.weights import statistics

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks that tests run under the settings which conftest.py promises."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -18,6 +20,28 @@ def test_nans_are_errors():
 @pytest.mark.allow_nans
 def test_nans_are_allowed_by_marker():
   assert jnp.isnan(jax.jit(jnp.log)(-jnp.ones(3))).all()
+
+
+@pytest.mark.parametrize(
+  ('kind', 'text'),
+  [
+    (DeprecationWarning, 'ng_jax: old'),
+    (PendingDeprecationWarning, 'ng_jax: soon old'),
+    (FutureWarning, 'in a future JAX release this will be an error'),
+  ],
+)
+def test_deprecations_are_errors(kind, text):
+  with pytest.raises(kind, match=text):
+    warnings.warn(text, kind, stacklevel=2)
+
+
+def test_deprecations_of_jax_are_errors():
+  from jax._src import deprecations
+
+  name = 'ng-jax-test'
+  deprecations.register(name)
+  with pytest.raises(DeprecationWarning, match='jax: old'):
+    deprecations.warn(name, 'jax: old', stacklevel=1)
 
 
 def test_x64_is_on(x64):

@@ -16,28 +16,30 @@ _OUTSIDE = ('experiments', 'configs', 'tests', 'benchmarks', 'notebooks')
 _MAX_LINES = 300
 _VAGUE_NAMES = ('utils', 'util', 'helpers', 'helper', 'common', 'misc')
 
-_BASE = ('arrays', 'numerics', 'specs')
+_BASE = ('numerics', 'files', 'specs')
 _NETWORKS = (*_BASE, 'networks', 'weights')
 _MODELS = (*_NETWORKS, 'graphs', 'layers', 'models')
 # What each part of ng_jax may import, besides itself. A new part is entered
 # here, at the place where its imports still point one way.
 _MAY_IMPORT = {
-  'arrays': (),
+  'processes': (),
+  'files': (),
   'numerics': (),
-  'specs': ('numerics',),
+  'specs': ('numerics', 'files'),
   'networks': _BASE,
   'weights': _BASE,
   'graphs': _NETWORKS,
   'layers': (*_NETWORKS, 'graphs'),
   'models': (*_NETWORKS, 'graphs', 'layers'),
   'optimizers': _MODELS,
-  'data': _NETWORKS,
+  'data': (*_NETWORKS, 'processes'),
   'meta': (*_MODELS, 'optimizers', 'data', 'plots'),
   'pretrained': (*_MODELS, 'optimizers'),
   'testing': _MODELS,
   'plots': (*_MODELS, 'data'),
   'train': (
-    *_MODELS, 'optimizers', 'data', 'meta', 'pretrained', 'testing', 'plots'
+    *_MODELS, 'optimizers', 'data', 'meta', 'pretrained', 'testing', 'plots',
+    'processes',
   ),
 }  # fmt: skip
 

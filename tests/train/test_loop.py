@@ -57,7 +57,9 @@ def train(directory, num_steps, recorder, *, data=None):
       schedule=loop.Schedule(num_steps, log_every=2, eval_every=3),
       summarize=summarize,
       evaluate=lambda s: {'validation_accuracy': float(s.step)},
-      save=lambda s, m: store.save(s, metrics=m, config={}),
+      save=lambda s, m, window: store.save(
+        s, metrics=m, config={}, window=window
+      ),
       writer=recorder,
     )
 

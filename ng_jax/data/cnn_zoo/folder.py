@@ -10,18 +10,18 @@ Without a column 'split', runs are drawn into splits, 80 / 10 / 10 %; without a
 column 'run', every file is a run of its own.
 """
 
-import csv
 import functools
+import os
 import pathlib
-import zipfile
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from ng_jax import specs
 from ng_jax.data.cnn_zoo import checks
 from ng_jax.data.cnn_zoo import loading
+from ng_jax.files import arrays as arrays_lib
+from ng_jax.files import limits
+from ng_jax.files import texts
 
 LABELS, SPEC = 'labels.csv', 'spec.json'
 _ENDINGS = ('.npz', '.safetensors')
@@ -63,17 +63,16 @@ def read(folder: str | pathlib.Path) -> loading.CnnZoo:
 def _read_labels(path: pathlib.Path) -> list[dict[str, str]]:
   """Lines of the table with all columns, and the number of the run."""
   try:
-    with path.open(encoding='utf-8', newline='') as file:
-      lines = [dict(line) for line in csv.DictReader(file)]
+    lines = list(texts.read_table(path))
     for line in lines:
       float(line['accuracy'])
       line.update(
         file=line['file'],
         run=line.get('run') or line['file'],
-        epoch=str(int(line.get('epoch') or 0)),
+        epoch=str(np.int32(int(line.get('epoch') or 0))),
         split=line.get('split') or '',
       )
-  except (OSError, KeyError, TypeError, ValueError) as error:
+  except (LookupError, OSError, OverflowError, TypeError, ValueError) as error:
     raise ValueError(
       f'{path} must be a table with the columns file and accuracy, and perhaps '
       f'split, run and epoch, but cannot be read ({error!r}); write one line a '
@@ -135,28 +134,19 @@ def _read_network(
   folder: pathlib.Path, name: str
 ) -> tuple[specs.NetworkSpec, specs.Weights]:
   """Spec and weights of one file."""
-  path = folder / name
+  path = limits.inside(folder, name)
   own = path.with_suffix('.json')
-  spec = _read_spec(own if own.exists() else folder / SPEC)
+  spec = _read_spec(own if os.path.exists(own) else folder / SPEC)
   try:
-    if path.suffix == '.npz':
-      with np.load(path, allow_pickle=False) as file:
-        arrays = {key: file[key] for key in file.files}
-    else:
-      arrays = safetensors.numpy.load_file(path)
-  except (
-    OSError,
-    ValueError,
-    zipfile.BadZipFile,
-    safetensors.SafetensorError,
-  ) as error:
+    found = arrays_lib.read(path)
+    weights = specs.from_leaf_arrays(
+      {key: np.asarray(x, np.float32) for key, x in found.items()}
+    )
+  except (OSError, TypeError, ValueError) as error:
     raise ValueError(
       f'{path} must be a .safetensors or .npz file of arrays, but cannot be '
       f'read ({error}); write it again or leave it out of {LABELS}.'
     ) from error
-  weights = specs.from_leaf_arrays(
-    {key: np.asarray(x, np.float32) for key, x in arrays.items()}
-  )
   try:
     batch = specs.check_weights(spec, weights)
   except ValueError as error:

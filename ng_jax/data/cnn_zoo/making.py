@@ -25,6 +25,7 @@ from absl import logging
 import numpy as np
 import tqdm
 
+from ng_jax import processes
 from ng_jax import specs
 from ng_jax.data import claims
 from ng_jax.data import images as images_lib
@@ -49,8 +50,8 @@ def make(
   *,
   image_dir: str | None = None,
   name: str | None = None,
-  process_index: int = 0,
-  num_processes: int = 1,
+  process_index: int | None = None,
+  num_processes: int | None = None,
 ) -> pathlib.Path:
   """Makes a zoo, or what is missing of it.
 
@@ -59,7 +60,7 @@ def make(
     data_dir: where made sets are kept.
     image_dir: folder of the image files, see `images.read`.
     name: of the zoo's folder, instead of the hash of its settings.
-    process_index: of this process, from 0.
+    process_index: of this process, from 0; None as `processes.share` says.
     num_processes: that make this zoo together, each with a call of its own.
 
   Returns:
@@ -70,11 +71,8 @@ def make(
     ValueError: a folder of that name with other settings or images; bad image
       files; fewer images than asked for; a process that is none of them.
   """
-  if not 0 <= process_index < num_processes:
-    raise ValueError(
-      'process_index must be between 0 and num_processes - 1, got '
-      f'{process_index=} and {num_processes=}; number the processes from 0.'
-    )
+  share = processes.share()
+  process_index, num_processes = _own_share(process_index, num_processes)
   folder = pathlib.Path(data_dir) / (name or settings.folder_name())
   claims.check(folder, settings)
   if (folder / CARD).exists():
@@ -103,6 +101,10 @@ def make(
   paths = [folder / RUNS / f'unit_{u[0].number:06d}.safetensors' for u in units]
   mine = range(process_index, len(units), num_processes)
   _train(settings, units, paths, mine, chosen, description['engine'])
+  processes.wait(f'units of {folder.name}')
+  if share.index > 0:
+    processes.wait(f'made {folder.name}')
+    return folder
   missing = [path for path in paths if not path.exists()]
   if (folder / CARD).exists():
     return folder
@@ -115,7 +117,23 @@ def make(
     )
     return folder
   _assemble(folder, settings, runs, paths, description)
+  processes.wait(f'made {folder.name}')
   return folder
+
+
+def _own_share(
+  process_index: int | None, num_processes: int | None
+) -> tuple[int, int]:
+  """What was asked for, or what the processes of this run say; checked."""
+  if process_index is None or num_processes is None:
+    share = processes.share()
+    process_index, num_processes = share.index, share.count
+  if not 0 <= process_index < num_processes:
+    raise ValueError(
+      'process_index must be between 0 and num_processes - 1, got '
+      f'{process_index=} and {num_processes=}; number the processes from 0.'
+    )
+  return process_index, num_processes
 
 
 def _train(

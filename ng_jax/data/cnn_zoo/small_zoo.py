@@ -10,12 +10,12 @@ The split of Kofinas et al. is made from a file with one row number a line (spec
 split, of the first half, shuffled, 80 % are the training split.
 """
 
-import ast
-import csv
+import array
 import dataclasses
-import gzip
+import math
 import pathlib
 import random
+import re
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.data.cnn_zoo import checks
 from ng_jax.data.cnn_zoo import loading
+from ng_jax.files import arrays
+from ng_jax.files import limits
+from ng_jax.files import texts
 
 _FINAL_STEP = 86
 _TRAIN_FRACTION = 0.8
@@ -175,13 +178,14 @@ def _split(rows: np.ndarray) -> dict[str, np.ndarray]:
 
 def _read_metrics(path: pathlib.Path) -> dict[str, np.ndarray]:
   try:
-    with gzip.open(path, 'rt', encoding='utf-8', newline='') as file:
-      lines = list(csv.DictReader(file))
-    return {
-      'step': np.array([int(float(line['step'])) for line in lines]),
-      'test_accuracy': np.array([float(x['test_accuracy']) for x in lines]),
-    }
-  except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+    # Numbers only, as they come: the file may unpack to anything.
+    steps, accuracies = array.array('q'), array.array('d')
+    for line in texts.read_table(path):
+      steps.append(int(float(line['step'])))
+      accuracies.append(float(line['test_accuracy']))
+      limits.check_unpacked(path, 16 * len(steps))
+    return {'step': np.array(steps), 'test_accuracy': np.array(accuracies)}
+  except (OSError, LookupError, OverflowError, ValueError) as error:
     raise ValueError(
       f'{path} must be a gzipped table with the columns step and test_accuracy,'
       f' but cannot be read ({error!r}); fetch it again.'
@@ -191,7 +195,7 @@ def _read_metrics(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _read_weights(path: pathlib.Path, num_rows: int) -> np.ndarray:
   try:
     # Mapped: the published file has 5 GB, of which a ninth is used.
-    vectors: np.ndarray = np.load(path, mmap_mode='r', allow_pickle=False)
+    vectors = arrays.map_npy(path)
   except (OSError, ValueError) as error:
     raise ValueError(
       f'{path} must be an array file of NumPy, but cannot be read ({error}); '
@@ -213,15 +217,13 @@ def _read_layout(
 ) -> tuple[networks.Cnn, _Slices]:
   """The network, and where each of its arrays lies in a row."""
   try:
-    with path.open(encoding='utf-8', newline='') as file:
-      lines = list(csv.DictReader(file))
     slices: _Slices = {
       _path(line['varname']): (
         int(line['start_idx']),
         int(line['end_idx']),
-        tuple(int(n) for n in ast.literal_eval(line['shape'])),
+        _shape(line['shape']),
       )
-      for line in lines
+      for line in texts.read_table(path)
     }
     kernels = [slices[f'conv_{i}/kernel'][2] for i in (1, 2, 3)]
     linear = slices['linear/kernel'][2]
@@ -234,12 +236,20 @@ def _read_layout(
       leaf.path: network.spec.leaf_shape(leaf) for leaf in network.spec.leaves
     }
     _check_slices(slices, expected, num_weights)
-  except (OSError, LookupError, TypeError, SyntaxError) as error:
+  except (OSError, LookupError, ValueError) as error:
     raise ValueError(
       f'{path} must have the columns varname, start_idx, end_idx and shape and '
       f'the layers {_LAYERS}, but cannot be read ({error!r}); fetch it again.'
     ) from error
   return network, slices
+
+
+def _shape(text: str) -> tuple[int, ...]:
+  """'(3, 3, 1, 16)' or '[16]' to a tuple."""
+  inner = re.fullmatch(r'\s*[(\[]?([\d\s,]*?),?\s*[)\]]?\s*', text)
+  if inner is None:
+    raise ValueError(f'{text!r} is no shape')
+  return tuple(int(n) for n in inner[1].split(',') if n.strip())
 
 
 def _path(varname: str) -> str:
@@ -255,7 +265,8 @@ def _check_slices(
 ) -> None:
   for path, shape in expected.items():
     start, end, found = slices[path]
-    if found != shape or end - start != np.prod(shape) or end > num_weights:
+    whole = end - start == math.prod(shape)
+    if found != shape or not whole or not 0 <= start <= end <= num_weights:
       raise ValueError(
         f'layout.csv: {path} must have the shape {shape} and lie inside the '
         f'{num_weights} weights of a row, got {found} at {start} to {end}; '

@@ -13,7 +13,6 @@ lists is refused with the name of what it is.
 
 from collections.abc import Mapping
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -25,6 +24,8 @@ from ng_jax import specs
 from ng_jax.data import torch_files
 from ng_jax.data.cnn_zoo import checks
 from ng_jax.data.cnn_zoo import loading
+from ng_jax.files import limits
+from ng_jax.files import texts
 
 SPLITS = 'cnn_park_splits.json'
 _NAMES = {'train': 'train', 'validation': 'val', 'test': 'test'}
@@ -125,7 +126,7 @@ def _file(path: str) -> pathlib.PurePosixPath:
 
 def _read_splits(path: pathlib.Path) -> dict[str, dict[str, list[Any]]]:
   try:
-    content = json.loads(path.read_text(encoding='utf-8'))
+    content = texts.read_json(path)
     table = {
       name: {key: list(content[there][key]) for key in _COLUMNS}
       for name, there in _NAMES.items()
@@ -134,10 +135,13 @@ def _read_splits(path: pathlib.Path) -> dict[str, dict[str, list[Any]]]:
       name: {key: len(column) for key, column in entry.items()}
       for name, entry in table.items()
     }
+    for entry in table.values():
+      for file in entry['path']:
+        limits.inside(path.parent, file)
     uneven = [name for name, x in lengths.items() if len(set(x.values())) > 1]
     if uneven:
       raise ValueError(f'lists of different lengths, {lengths}')
-  except (OSError, KeyError, TypeError, ValueError) as error:
+  except (OSError, LookupError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path} must have the entries 'train', 'val' and 'test', each with "
       f'equally long lists {list(_COLUMNS)}, but cannot be read ({error!r}); '

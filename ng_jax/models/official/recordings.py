@@ -8,18 +8,18 @@ outputs are recorded. Whatever else a file holds is not read.
 """
 
 from collections.abc import Callable, Mapping
-import json
 import os
 import pathlib
 import re
 from typing import Any, NamedTuple
-import zipfile
 
 import jax
 import numpy as np
 
 from ng_jax import graphs
 from ng_jax import specs
+from ng_jax.files import arrays
+from ng_jax.files import texts
 from ng_jax.models.official import inputs_cnn
 from ng_jax.models.official import statnn
 
@@ -206,13 +206,13 @@ def read(path: str | os.PathLike[str]) -> Recording:
   path = pathlib.Path(path)
   parts: dict[str, dict[str, np.ndarray]] = {'param': {}, 'in': {}}
   try:
-    with np.load(path, allow_pickle=False) as file:
-      for key in file.files:
-        kind, _, name = key.partition('/')
-        if kind in parts:
-          parts[kind][name] = file[key]
-      config = json.loads(str(file['config']))
-  except (AttributeError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    found = arrays.read_npz(path)
+    for key, value in found.items():
+      kind, _, name = key.partition('/')
+      if kind in parts:
+        parts[kind][name] = value
+    config = texts.parse_json(str(found['config']))
+  except (OSError, KeyError, ValueError) as error:
     raise ValueError(
       f'{path} must be an .npz file of arrays with a JSON string config, but '
       f'it could not be read: {error!r}.'

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 import os
 import pathlib
 from typing import Any
-import zipfile
 
 import numpy as np
-import safetensors
-from safetensors import numpy as safetensors_numpy
+
+from ng_jax.files import arrays
 
 _PICKLE, _ZIP = b'\x80', b'PK'
 # A safetensors file begins with the length of its header, which is JSON.
@@ -45,34 +44,11 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
       '.pt to experiments/convert_official.py.'
     )
   try:
-    return safetensors_numpy.load_file(path)
-  except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    return arrays.read_safetensors(path)
+  except ValueError as error:
     raise ValueError(
       f'{path} must be a safetensors file, but it cannot be read: {error}; it '
       'is damaged or of another format.'
-    ) from error
-
-
-def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
-  """Reads the texts in the header of a safetensors file.
-
-  Args:
-    path: of the file.
-
-  Returns:
-    {name: text}; empty where there are none. Jit: no.
-
-  Raises:
-    ValueError: as `read_safetensors`.
-  """
-  path = _existing(path)
-  try:
-    with safetensors.safe_open(path, framework='numpy') as file:
-      return dict(file.metadata() or {})
-  except (safetensors.SafetensorError, OSError) as error:
-    raise ValueError(
-      f'{path} must be a safetensors file, but its header cannot be read: '
-      f'{error}; it is damaged or of another format.'
     ) from error
 
 
@@ -115,14 +91,14 @@ def _existing(path: str | os.PathLike[str]) -> pathlib.Path:
 def _read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   path = _existing(path)
   try:
-    with np.load(path, allow_pickle=False) as file:
-      names = [n for n in file.files if n.startswith('param/')] or file.files
-      return {name.removeprefix('param/'): file[name] for name in names}
-  except (AttributeError, ValueError, zipfile.BadZipFile) as error:
+    found = arrays.read_npz(path)
+  except ValueError as error:
     raise ValueError(
       f'{path} must be an .npz file of plain arrays, but it cannot be read: '
       f'{error}; pickled objects are never read.'
     ) from error
+  names = [n for n in found if n.startswith('param/')] or list(found)
+  return {name.removeprefix('param/'): found[name] for name in names}
 
 
 def _read_torch(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that are killed go on and end as if nothing had happened."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ng_jax.train import logging as logging_lib
+from tests.end_to_end import binaries
+
+CONFIGS = binaries.ROOT / 'configs'
+EXPERIMENTS = {
+  'inr_classification': 'gnn',
+  'inr_editing': 'gnn',
+  'cnn_generalization': 'statnn',
+}
+NUM_STEPS, EVAL_EVERY = 120, 20
+
+
+def arguments(experiment, shared, workdir):
+  config = CONFIGS / experiment / f'{EXPERIMENTS[experiment]}.py'
+  return [
+    f'--config={config}:smoke',
+    f'--config.data.data_dir={shared / "data"}',
+    f'--config.num_steps={NUM_STEPS}',
+    f'--config.eval_every={EVAL_EVERY}',
+    '--config.log_every=3',
+    f'--workdir={workdir}',
+  ]
+
+
+def start(experiment, shared, workdir):
+  return subprocess.Popen(
+    [
+      sys.executable,
+      str(binaries.ROOT / 'experiments' / f'{experiment}.py'),
+      *arguments(experiment, shared, workdir),
+    ],
+    env=binaries.environment(shared),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def wait_for(process, condition):
+  """Looks again and again; True once the condition holds."""
+  while process.poll() is None:
+    if condition():
+      return True
+    time.sleep(0.0005)
+  return False
+
+
+def finish(experiment, shared, workdir):
+  """Runs to the end; returns the first step and the steps of the log."""
+  done = binaries.call(
+    f'{experiment}.py',
+    *arguments(experiment, shared, workdir),
+    shared=shared,
+    cwd=workdir.parent,
+  )
+  assert done.returncode == 0, done.stderr
+  (first,) = re.findall(r'Begins at step (\d+) of', done.stderr)
+  return int(first), [
+    int(n) for n in re.findall(r'\] step (\d+): ', done.stderr)
+  ]
+
+
+def untimed(workdir):
+  return [
+    {k: v for k, v in line.items() if k != 'steps_per_second'}
+    for line in logging_lib.read_metrics(workdir / 'metrics.jsonl')
+  ]
+
+
+def whole_steps(workdir):
+  folder = workdir / 'checkpoints'
+  names = os.listdir(folder) if folder.exists() else []
+  return [int(name) for name in names if name.isdecimal()]
+
+
+def half_written(workdir):
+  folder = workdir / 'checkpoints'
+  return folder.exists() and any('tmp' in name for name in os.listdir(folder))
+
+
+@pytest.fixture(scope='module')
+def whole_runs(shared):
+  """Metrics of uninterrupted runs, each made once."""
+  made = {}
+
+  def get(experiment):
+    if experiment not in made:
+      workdir = shared / f'whole_{experiment}'
+      assert finish(experiment, shared, workdir)[0] == 0
+      made[experiment] = untimed(workdir)
+    return made[experiment]
+
+  return get
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('experiment', EXPERIMENTS)
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
+def test_killed_in_training(number, experiment, whole_runs, shared, tmp_path):
+  expected = whole_runs(experiment)
+  workdir = tmp_path / 'run'
+  process = start(experiment, shared, workdir)
+  with process:
+    assert wait_for(process, lambda: whole_steps(workdir))
+    process.send_signal(number)
+    text = process.communicate()[1]
+  if number == signal.SIGTERM:
+    assert process.returncode == 143
+    assert 'the same command goes on there' in text
+    assert 'Traceback' not in text
+  else:
+    assert process.returncode == -signal.SIGKILL
+  latest = max(whole_steps(workdir))
+  assert 0 < latest < NUM_STEPS
+  first, steps = finish(experiment, shared, workdir)
+  # No step is made twice; the line of the checkpoint is written again.
+  assert first == latest
+  assert min(steps) >= latest
+  assert untimed(workdir) == expected
+
+
+@pytest.mark.slow
+def test_killed_while_it_writes_a_checkpoint(whole_runs, shared, tmp_path):
+  expected = whole_runs('inr_classification')
+  workdir = tmp_path / 'run'
+  process = start('inr_classification', shared, workdir)
+
+  def caught():
+    if not (whole_steps(workdir) and half_written(workdir)):
+      return False
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(0.1)
+    if half_written(workdir):
+      return True
+    process.send_signal(signal.SIGCONT)  # It was faster; the next one then.
+    return False
+
+  with process:
+    assert wait_for(process, caught)
+    process.kill()
+    process.communicate()
+  assert half_written(workdir)
+  latest = max(whole_steps(workdir))
+  first, steps = finish('inr_classification', shared, workdir)
+  assert first == latest
+  assert min(steps) >= latest
+  assert untimed(workdir) == expected
+  assert not half_written(workdir)
+  assert pathlib.Path(workdir / 'pictures').is_dir()
