@@ -8,7 +8,8 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow lint types format benchmark clean
+.PHONY: help venv demo test test-slow lint types format benchmark notebooks \
+  docs clean
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
@@ -70,6 +71,13 @@ benchmark: $(STAMP)  ## Measure speed and memory.
 	@for file in benchmarks/*.py; do \
 	  [ -e "$$file" ] || { echo 'No benchmarks yet.'; break; }; \
 	  echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+notebooks: $(STAMP)  ## Write the notebooks from the scripts beside them.
+	@$(BIN)/python notebooks/convert.py
+
+docs: $(STAMP)  ## Build the documentation into build/docs.
+	@JAX_PLATFORMS=cpu $(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+	@echo 'Open build/docs/index.html.'
 
 clean:  ## Delete caches and builds; keep environments, data/ and runs/.
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \

@@ -64,24 +64,30 @@ _DEMO = [
   'scikit-learn>=1.5',
 ]
 
+_NOTEBOOKS = [
+  *_DEMO,
+  'ipykernel>=6.29',
+  'jupytext>=1.16',
+  'nbclient>=0.10',
+  'nbformat>=5.10',
+]
+
+_DOCS = [
+  'furo>=2024.8',
+  'myst-parser>=4.0',
+  'sphinx>=8.0',
+]
+
 _EXTRAS = {
   'demo': _DEMO,
   'tensorboard': ['tensorboardX>=2.6.2'],
   'torch': ['torch>=2.4'],
   'hub': ['huggingface_hub>=0.24'],
-  'notebooks': [
-    *_DEMO,
-    'ipykernel>=6.29',
-    'jupytext>=1.16',
-    'nbclient>=0.10',
-    'nbformat>=5.10',
-  ],
-  'docs': [
-    'myst-parser>=4.0',
-    'sphinx>=8.0',
-  ],
+  'notebooks': _NOTEBOOKS,
+  'docs': _DOCS,
   'test': [
-    *_DEMO,
+    *_NOTEBOOKS,
+    *_DOCS,
     'build>=1.2',
     'hypothesis>=6.100',
     'mypy>=1.15',

@@ -97,14 +97,10 @@ def draw_panels(
   data = jax.tree.map(lambda x: x[part.first_row + rows], experiment.data)
   edited = jax.tree.map(lambda x: x[rows], found.weights)
   network, shape = experiment.dataset.network, data['target'].shape[1:3]
-  before, after = (100 * found.errors[name][rows] for name in _ERRORS[::-1])
-  return plots.picture_rows(
-    {
-      'INR': np.asarray(network.render_pixels(data['weights'], shape)),
-      'target': np.asarray(data['target']) / image_edits.WHITE,
-      'edited INR': np.asarray(network.render_pixels(edited, shape)),
-    },
-    titles=[f'{a:.2f} to {b:.2f}' for a, b in zip(before, after, strict=True)],
+  return plots.edit_panels(
+    np.asarray(network.render_pixels(data['weights'], shape)),
+    np.asarray(data['target']) / image_edits.WHITE,
+    np.asarray(network.render_pixels(edited, shape)),
     title=f'{title}: squared error x 100, before and after',
   )
 

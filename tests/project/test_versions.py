@@ -124,7 +124,11 @@ def test_pins_satisfy_the_ranges(python_version):
   assert specifiers.SpecifierSet(arguments['python_requires']).contains(
     python_version
   )
-  lines = [*arguments['install_requires'], *extras['demo'], *extras['test']]
+  groups = ('demo', 'docs', 'notebooks', 'test')
+  lines = [
+    *arguments['install_requires'],
+    *sum((extras[g] for g in groups), []),
+  ]
   for requirement in map(requirements.Requirement, lines):
     name = utils.canonicalize_name(requirement.name)
     assert name in pins, f'requirements.txt does not pin {name}.'
