@@ -59,17 +59,18 @@ def _mixture(config: ml_collections.ConfigDict) -> None:
     'fashion_mnist_8_mlp_32_32',
     'fashion_mnist_cnn',
   )
+  _use(config, estimator='greedy_windows')
+  config.estimator.update({'window': 20, 'shortest': 300, 'longest': 600})
+  config.outer.learning_rate = 1e-3
   config.batch_size = 64
-  config.num_steps = 100
-  config.eval_every = 25
+  config.num_steps = 1_000
+  config.eval_every = 250
   config.validation.num_steps = 500
   config.validation.num_seeds = 2
   config.evaluation.tasks = ('fashion_mnist_cnn',)
-  if config.estimator.name == 'greedy':
-    config.estimator.num_steps = 300
-  if config.outer.name == 'authors':
-    config.outer.learning_rate = 5e-4 if config.model.name == 'ng_gnn' else 1e-3
   _serve_all_networks(config)
+  if config.model.name == 'ng_gnn':  # A third of the time of the paper's.
+    config.model.update({'num_layers': 4, 'num_head_layers': 2})
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:

@@ -4,6 +4,7 @@
 from ng_jax.meta.estimators.base import Estimator
 from ng_jax.meta.estimators.full_es import FullEs
 from ng_jax.meta.estimators.greedy import Greedy
+from ng_jax.meta.estimators.greedy import GreedyWindows
 from ng_jax.meta.estimators.pes import Pes
 from ng_jax.meta.estimators.registry import create
 from ng_jax.meta.estimators.registry import names
@@ -16,6 +17,7 @@ __all__ = [
   'Estimator',
   'FullEs',
   'Greedy',
+  'GreedyWindows',
   'names',
   'options',
   'Pes',

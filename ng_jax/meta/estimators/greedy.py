@@ -57,31 +57,9 @@ class Greedy(base.Estimator):
     beginning = unrolling.start(
       self.problem, theta, sources.state_key(state), data
     )
-
-    def step(
-      carry: tuple[unrolling.Trajectory, Any], inputs: Any
-    ) -> tuple[tuple[unrolling.Trajectory, Any], jax.Array]:
-      trajectory, total = carry
-      loss, pull, moved = jax.vjp(
-        lambda theta: _swap(
-          unrolling.advance(
-            self.problem, theta, trajectory, inputs, data, first_order=True
-          )
-        ),
-        theta,
-        has_aux=True,
-      )
-      (gradient,) = pull(jnp.ones_like(loss))
-      good = moved.finite & unrolling.all_finite(gradient)
-      total = jax.tree.map(
-        lambda t, g: t + jnp.where(good, g, 0.0), total, gradient
-      )
-      return (moved, total), loss
-
-    (trajectory, total), losses = jax.lax.scan(
-      step,
-      (beginning, jax.tree.map(jnp.zeros_like, theta)),
-      sources.draw(self.problem, state, self.num_steps, data),
+    inputs = sources.draw(self.problem, state, self.num_steps, data)
+    total, trajectory, losses = add_up_steps(
+      self.problem, theta, beginning, inputs, data
     )
     following = state._replace(
       step=state.step + self.num_steps, episode=state.episode + 1
@@ -89,6 +67,93 @@ class Greedy(base.Estimator):
     loss = jnp.mean(self.problem.normalise(losses))
     metrics = windows.describe(loss, trajectory, jnp.asarray(True))
     return total, following, metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class GreedyWindows(windows.WindowedEstimator):
+  """Sum of one-step gradients over a window of a longer episode.
+
+  `Greedy` whose outer steps come before an episode ends: theta moves more often
+  for as many inner steps, and still sees late states.
+
+  Attributes: those of `windows.WindowedEstimator`.
+  """
+
+  num_particles: int = 1
+  window: int = 20
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    check_loss(self.problem, 'greedy_windows')
+
+  def create_particle(
+    self, theta: Any, source: sources.Source, data: Any
+  ) -> windows.Episode:
+    """First state of a particle; see `base.Estimator.init`."""
+    return self.create_episode(theta, source, data, paired=False)
+
+  def estimate_particle(
+    self, theta: Any, state: windows.Episode, key: jax.Array, data: Any
+  ) -> tuple[Any, windows.Episode, base.Metrics]:
+    """One window of a particle; see `base.Estimator.estimate`."""
+    del key  # Nothing is drawn besides the stream of the particle.
+    total, trajectory, losses = add_up_steps(
+      self.problem,
+      theta,
+      self.begin(theta, state, data, paired=False),
+      sources.draw(self.problem, state.source, self.window, data),
+      data,
+    )
+    episode, passed = self.end(state, trajectory)
+    loss = jnp.mean(self.problem.normalise(losses))
+    metrics = windows.describe(loss, trajectory, passed.finished)
+    return total, episode, metrics
+
+
+def add_up_steps(
+  problem: problems.InnerProblem,
+  theta: Any,
+  beginning: unrolling.Trajectory,
+  inputs: Any,
+  data: Any,
+) -> tuple[Any, unrolling.Trajectory, jax.Array]:
+  """Sums the gradients of single steps while making them.
+
+  Args:
+    problem: to be solved. Static.
+    theta: tree.
+    beginning: of the trajectory.
+    inputs: tree of [num_steps, ...].
+    data: of the problem.
+
+  Returns:
+    The sum, like theta; the trajectory after the steps; losses [num_steps].
+    Jit: yes.
+  """
+
+  def step(
+    carry: tuple[unrolling.Trajectory, Any], inputs: Any
+  ) -> tuple[tuple[unrolling.Trajectory, Any], jax.Array]:
+    trajectory, total = carry
+    loss, pull, moved = jax.vjp(
+      lambda theta: _swap(
+        unrolling.advance(
+          problem, theta, trajectory, inputs, data, first_order=True
+        )
+      ),
+      theta,
+      has_aux=True,
+    )
+    (gradient,) = pull(jnp.ones_like(loss))
+    good = moved.finite & unrolling.all_finite(gradient)
+    total = jax.tree.map(
+      lambda t, g: t + jnp.where(good, g, 0.0), total, gradient
+    )
+    return (moved, total), loss
+
+  zeros = jax.tree.map(jnp.zeros_like, theta)
+  (trajectory, total), losses = jax.lax.scan(step, (beginning, zeros), inputs)
+  return total, trajectory, losses
 
 
 def check_loss(problem: problems.InnerProblem, estimator: str) -> None:

@@ -15,6 +15,7 @@ from ng_jax.meta.estimators import truncated_es
 _ESTIMATORS: dict[str, type[base.Estimator]] = {
   'full_es': full_es.FullEs,
   'greedy': greedy.Greedy,
+  'greedy_windows': greedy.GreedyWindows,
   'pes': pes.Pes,
   'truncated_backprop': truncated_backprop.TruncatedBackprop,
   'truncated_es': truncated_es.TruncatedEs,
