@@ -389,6 +389,23 @@ def test_greedy_is_the_sum_of_windows_of_one_step(first_order):
   assert_close(found, total)
 
 
+def test_greedy_windows_add_up_to_a_greedy_episode(learning):
+  _, pixels, theta = learning
+  greedy = estimators.create('greedy', make_learning(), num_steps=6)
+  pieces = estimators.create(
+    'greedy_windows',
+    make_learning(),
+    window=2,
+    horizon=horizons.constant(6),
+    stagger=False,
+  )
+  windows, _, metrics = run(pieces, theta, pixels, 3)
+  total = jax.tree.map(lambda leaf: leaf.sum(axis=0), windows)
+  found = jax.tree.map(lambda x: x[0], run(greedy, theta, pixels, 1)[0])
+  assert_close(found, total)
+  assert float(metrics['finished']) == 1.0
+
+
 @pytest.mark.parametrize('name', ['greedy', 'truncated_backprop', 'pes'])
 def test_a_single_particle_equals_a_mapped_one(learning, name):
   _, pixels, theta = learning
@@ -468,6 +485,7 @@ def test_options_are_listed():
   assert estimators.names() == (
     'full_es',
     'greedy',
+    'greedy_windows',
     'pes',
     'truncated_backprop',
     'truncated_es',
