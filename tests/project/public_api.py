@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import inspect
 import types
+import typing
 from typing import Any
 
 from flax import linen as nn
@@ -22,9 +23,12 @@ PUBLIC = (
   'ng_jax.data.inr',
   'ng_jax.graphs',
   'ng_jax.layers',
+  'ng_jax.meta',
+  'ng_jax.meta.estimators',
   'ng_jax.models',
   'ng_jax.networks',
   'ng_jax.numerics',
+  'ng_jax.optimizers',
   'ng_jax.plots',
   'ng_jax.pretrained',
   'ng_jax.processes',
@@ -70,6 +74,8 @@ def names(module: types.ModuleType) -> list[str]:
 def _describe(name: str, value: Any) -> Iterator[str]:
   if isinstance(value, types.ModuleType):
     yield f'{name}: module'
+  elif typing.get_origin(value) is not None:
+    yield f'{name}: type'
   elif inspect.isclass(value):
     yield f'{name}{_fields(value)}'
     for member, method in sorted(vars(value).items()):
