@@ -19,6 +19,7 @@ import numpy as np
 from ng_jax import meta
 from ng_jax import optimizers
 from ng_jax import plots
+from ng_jax import processes
 from ng_jax.meta import records
 from ng_jax.train import config as config_lib
 from ng_jax.train import meta_config
@@ -141,9 +142,9 @@ def _test(
       'test_std': accuracy.std(axis=0).round(5).tolist(),
     }
     logging.info('%s: test accuracy %.4f +- %.4f', name, mean, std)
-    if jax.process_index() == 0:
+    if processes.is_first():
       records.append(workdir / 'records.jsonl', record)
-  if jax.process_index() == 0:
+  if processes.is_first():
     settings = config_lib.to_json_types(config)
     settings.pop('data')  # Says only where the images were.
     optimizers.save(
