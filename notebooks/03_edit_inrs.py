@@ -31,7 +31,7 @@ from ng_jax import testing
 from ng_jax.data import image_edits
 from ng_jax.train import editing
 from ng_jax.train import editing_variants
-from ng_jax.train import experiment
+from ng_jax.train import inr_sources
 
 SMOKE = bool(os.environ.get('NG_JAX_SMOKE'))  # Few networks, for the tests.
 DATA_DIR = os.environ.get('NG_JAX_DATA', 'data')
@@ -71,7 +71,7 @@ plots.error_curves(lines, title='NG-GNN learns to dilate')
 # %%
 path = editing.edit(config, workdir)
 edited = specs.from_leaf_arrays(safetensors_numpy.load_file(path))
-dataset = experiment.load_data(config.data)
+dataset = inr_sources.load(config.data)
 network, test = dataset.network, dataset.split('test')
 rows = slice(0, 8)
 before, after = (
