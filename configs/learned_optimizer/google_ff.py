@@ -9,7 +9,7 @@ paper: the authors' protocol, 1,000 outer steps of 100 inner steps on
   Fashion-MNIST's CNN, greedy; then 1,000 steps from five seeds, also on
   CIFAR-10. Not run here; the authors do not have this optimizer.
 two_cores: images of 14x14, batches of 64, 300 outer steps of 50 inner steps;
-  measured on images of 28x28 in batches of 128. Minutes to an hour on two cores.
+  measured on images of 28x28 in batches of 128. Up to an hour on two cores.
 pes: persistent evolution strategies, 16 particles, windows of 50 of 1,000 inner
   steps, 5,000 outer steps. Not run here.
 mixture: five networks of several kinds and sizes in turn, 300 steps an episode;

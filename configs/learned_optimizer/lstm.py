@@ -10,7 +10,7 @@ paper: the authors' protocol, 1,000 outer steps of 100 inner steps on
   CIFAR-10. Not run here; the authors have 85.69 +- 0.23 and 59.10 +- 0.66 %
   test accuracy (Fashion-MNIST, CIFAR-10).
 two_cores: images of 14x14, batches of 64, 300 outer steps of 50 inner steps;
-  measured on images of 28x28 in batches of 128. Minutes to an hour on two cores.
+  measured on images of 28x28 in batches of 128. Up to an hour on two cores.
 pes: persistent evolution strategies, 16 particles, windows of 50 of 1,000 inner
   steps, 5,000 outer steps. Not run here.
 mixture: five networks of several kinds and sizes in turn, 300 steps an episode;
