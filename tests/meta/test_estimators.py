@@ -173,6 +173,7 @@ def zeros_like(tree):
   return jax.tree.map(jnp.zeros_like, tree)
 
 
+@pytest.mark.slow
 def test_after_an_episode_a_particle_is_like_new(learning):
   problem, pixels, theta = learning
   pes = estimators.Pes(problem, 3, 4, horizons.constant(8), stagger=False)
@@ -191,6 +192,7 @@ def test_after_an_episode_a_particle_is_like_new(learning):
   assert_equal(after_a, after_b)
 
 
+@pytest.mark.slow
 def test_inclusive_done_moves_the_last_step_to_the_new_noise(learning):
   problem, pixels, theta = learning
   window, horizon = 4, horizons.constant(8)

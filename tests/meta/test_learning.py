@@ -5,6 +5,7 @@ import dataclasses
 
 import jax
 import optax
+import pytest
 
 from ng_jax import meta
 from ng_jax import optimizers
@@ -17,6 +18,7 @@ def _sgd(rate):
   return optax.sgd(rate)
 
 
+@pytest.mark.slow
 def test_thirty_greedy_steps_of_ff_beat_sgd():
   task = dataclasses.replace(meta.create_task('digits_mlp'), batch_size=64)
   splits = meta.read_pixels(task)

@@ -140,6 +140,7 @@ _USERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', sorted(_USERS))
 @pytest.mark.parametrize('name', ['lstm', 'nfn', 'ng_gnn', 'ng_t'])
 def test_inferred_specs_of_users_networks(name, kind):

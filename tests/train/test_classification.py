@@ -38,6 +38,7 @@ def final_state(workdir):
     return step, store.metrics(step)
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
   whole, parts = tmp_path / 'whole', tmp_path / 'parts'
   config.num_steps = 6
@@ -57,6 +58,7 @@ def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
   check_workdir(config, whole, expected)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_with_batch_norm_equals_an_uninterrupted_one(
   data_dir, tmp_path
 ):

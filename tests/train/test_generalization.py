@@ -95,6 +95,7 @@ def test_evaluation_is_exact_per_network(model, monkeypatch):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('model', ['ng_gnn', 'ng_t'])
 def test_parts_change_nothing(model, monkeypatch):
   # The gradient of a batch is the same whatever parts it is worked on in.
@@ -169,6 +170,7 @@ def test_learns_what_the_weights_say(monkeypatch, tmp_path):
   assert experiment.evaluate(state, 'train').tau > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('model', ['ng_gnn', 'ng_t'])
 def test_the_ablation_does_not_see_activations(model, monkeypatch):
   plain = random_zoo.make()

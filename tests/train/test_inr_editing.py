@@ -30,6 +30,7 @@ def config(data_dir):
   return config
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
   whole, parts = tmp_path / 'whole', tmp_path / 'parts'
   expected = editing.run(config, whole)
@@ -123,6 +124,7 @@ def test_bfloat16_is_the_models_choice_only(config):
   assert {str(leaf.dtype) for leaf in leaves} == {'float32'}
 
 
+@pytest.mark.slow
 def test_networks_out_of_the_domain(data_dir, tmp_path):
   folders = {name: tmp_path / name for name in ('mnist', 'fashion_mnist')}
   for name, folder in folders.items():
