@@ -26,7 +26,7 @@ _QUICK = {
   **dict.fromkeys(targets.ZOOS, 300),
   **dict.fromkeys(targets.SLOW, 10),
 }
-_MAX_SECONDS = 60.0
+_MAX_SECONDS = 30.0
 _MAX_MESSAGE = 20_000
 
 
