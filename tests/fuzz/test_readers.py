@@ -97,5 +97,5 @@ def test_many_damaged_files_are_read_or_refused(name, tmp_path, monkeypatch):
   target = targets.make(name, tmp_path)
   found = fuzz(target, 100_000, max_seconds=_MAX_SECONDS, derandomize=False)
   print(f'{name}: {found:,} inputs')
-  assert found >= (50 if name in targets.SLOW else 1_000)
+  assert found >= (10 if name in targets.SLOW else 100)
   assert 'hacked' not in os.listdir(tmp_path)
