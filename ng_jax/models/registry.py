@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models by name."""
 
+from collections.abc import Collection
 import dataclasses
 import difflib
 from typing import Any
@@ -62,14 +63,7 @@ def create(
     for f in dataclasses.fields(MODELS[name])
     if f.name not in ('parent', 'name')
   ]
-  for option in options:
-    if option not in known:
-      close = difflib.get_close_matches(option, known, n=1)
-      hint = f'; did you mean {close[0]!r}?' if close else ''
-      raise ValueError(
-        f'model {name!r} has no option {option!r}{hint} Known options: '
-        f'{sorted(known)}.'
-      )
+  check_options(f'model {name!r}', options, known)
   if spec is not None:
     sizes = {
       'num_inputs': spec.num_inputs,
@@ -80,3 +74,26 @@ def create(
     sizes = {field: size for field, size in sizes.items() if field in known}
     options = {**sizes, **options}
   return MODELS[name](**options)
+
+
+def check_options(
+  owner: str, options: Collection[str], known: Collection[str]
+) -> None:
+  """Refuses options that their owner does not have.
+
+  Args:
+    owner: what they are for, such as "model 'ng_gnn'".
+    options: names that were given.
+    known: names that there are.
+
+  Raises:
+    ValueError: an unknown name; the known ones are listed. Jit: static.
+  """
+  for option in options:
+    if option not in known:
+      close = difflib.get_close_matches(option, list(known), n=1)
+      hint = f'; did you mean {close[0]!r}?' if close else ''
+      raise ValueError(
+        f'{owner} has no option {option!r}{hint} Known options: '
+        f'{sorted(known)}.'
+      )

@@ -2,10 +2,10 @@
 """Learned optimizers by name."""
 
 import dataclasses
-import difflib
 from typing import Any
 
 from ng_jax import specs
+from ng_jax.models import registry
 from ng_jax.optimizers import base
 from ng_jax.optimizers import feed_forward
 from ng_jax.optimizers import google_feed_forward
@@ -51,14 +51,7 @@ def create(
     )
   known = [f.name for f in dataclasses.fields(OPTIMIZERS[name])]
   known.remove('spec')
-  for option in options:
-    if option not in known:
-      close = difflib.get_close_matches(option, known, n=1)
-      hint = f'; did you mean {close[0]!r}?' if close else ''
-      raise ValueError(
-        f'optimizer {name!r} has no option {option!r}{hint} Known options: '
-        f'{sorted(known)}.'
-      )
+  registry.check_options(f'optimizer {name!r}', options, known)
   tuples = {
     k: tuple(v) if isinstance(v, list) else v for k, v in options.items()
   }
