@@ -18,6 +18,7 @@ from ng_jax.models.baselines import statnn
 from ng_jax.weights import statistics
 from tests import example_networks
 from tests import fast_jit
+from tests import slowly
 from tests.models import readers
 
 _SPEC = specs.mlp((2, 5, 7, 3))
@@ -42,7 +43,11 @@ def _function(name, spec, **options):
   return lambda weights: run(variables, weights)
 
 
-@pytest.mark.parametrize('spec', [_SPEC, _LONG], ids=['three', 'four'])
+@pytest.mark.parametrize(
+  'spec',
+  slowly.cases([_SPEC, _LONG], slow=[_LONG]),
+  ids=['three', 'four'],
+)
 @pytest.mark.parametrize(
   'options',
   [
@@ -123,7 +128,10 @@ def test_an_mlp_writes_what_it_reads():
       )
 
 
-@pytest.mark.parametrize('name', ['dws', 'dws_edit', 'mlp', 'mlp_edit'])
+@pytest.mark.parametrize(
+  'name',
+  slowly.cases(['dws', 'dws_edit', 'mlp', 'mlp_edit'], slow=['dws_edit']),
+)
 def test_statistics_normalise_each_layer(x64, name):
   weights = readers.draw_weights(_SPEC, num=2, dtype=np.float64)
   normalised = {
@@ -194,6 +202,7 @@ def _count(name, spec=None, graph=None, **options):
   return sum(math.prod(p.shape) for p in jax.tree.leaves(shapes['params']))
 
 
+@pytest.mark.slow
 def test_parameter_counts_of_the_paper():
   assert _count('dws') == 552_650
   # The official configuration has no output scales, one per tensor.
@@ -205,6 +214,7 @@ def test_parameter_counts_of_the_paper():
   assert _count('statnn', spec=zoo, order='split', max_layers=6) == 1_087_001
 
 
+@pytest.mark.slow
 def test_initial_parameters_of_dws():
   model = models.create('dws', spec=_SPEC, num_layers=2, init_scale=0.5)
   weights = readers.draw_weights(_SPEC, num=1)

@@ -13,6 +13,7 @@ from ng_jax import specs
 from ng_jax.weights import statistics
 from tests import example_networks
 from tests import fast_jit
+from tests import slowly
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -34,11 +35,7 @@ def _graph(spec, num=2, **options):
 
 
 @pytest.mark.parametrize(
-  'name',
-  [
-    name if name == 'ng_t' else pytest.param(name, marks=pytest.mark.slow)
-    for name in _NAMES
-  ],
+  'name', slowly.cases(_NAMES, slow=lambda name: name != 'statnn')
 )
 def test_as_an_nnx_module_without_jit(name):
   # Initialises without jit, and predicts what the jitted Flax module does.
@@ -73,7 +70,7 @@ def _only(wanted, tree):
   }
 
 
-@pytest.mark.parametrize('name', _WITH_DROPOUT)
+@pytest.mark.parametrize('name', slowly.cases(_WITH_DROPOUT, slow=('dws',)))
 def test_dropout_differs_between_graphs_and_keys(name):
   spec = _SIREN.spec
   model = readers.create(name, spec, dropout=0.5)
@@ -99,7 +96,9 @@ def test_dropout_differs_between_graphs_and_keys(name):
   np.testing.assert_allclose(evaluated[0], evaluated[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize(
+  'name', slowly.cases(_NAMES, slow=('dws', 'nfn', 'ng_t'))
+)
 def test_bfloat16_runs_and_is_close(name):
   spec = _SIREN.spec
   model = _create(name)
@@ -118,7 +117,9 @@ def test_bfloat16_runs_and_is_close(name):
   assert 0 < error < 0.05 * np.max(np.abs(expected))
 
 
-@pytest.mark.parametrize('name', sorted(readers.GRAPH_MODELS))
+@pytest.mark.parametrize(
+  'name', slowly.cases(sorted(readers.GRAPH_MODELS), slow=('ng_gnn',))
+)
 def test_statistics_normalise_each_layer(x64, name):
   # Skips stay 1 and inputs 0; equal to normalising the weights oneself.
   spec = example_networks.partial_skip().spec

@@ -17,6 +17,7 @@ from ng_jax.weights import statistics
 from tests import example_networks
 from tests import fast_jit
 from tests import padded_batches
+from tests import slowly
 from tests.models import readers
 
 _POOLED = networks.Cnn(
@@ -69,7 +70,9 @@ def _make(name, network, shape, options, seed=0):
   return model, variables, topology
 
 
-@pytest.mark.parametrize('case', sorted(_OPTIONS))
+@pytest.mark.parametrize(
+  'case', slowly.cases(sorted(_OPTIONS), slow=('plain', 'separate', 'mirrored'))
+)
 @pytest.mark.parametrize('name', _NAMES)
 def test_both_paths_and_hidden_permutations(x64, name, case):
   network, shape, options = _OPTIONS[case]
@@ -100,7 +103,7 @@ def test_both_paths_and_hidden_permutations(x64, name, case):
     assert np.max(np.abs(changed - blocks)) > 1e-6
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_t',)))
 def test_what_separate_projections_read(x64, name):
   options = {'linear_as_conv': False, 'reverse_edges': True}
   model, variables, topology = _make(name, _POOLED, {}, options)
@@ -176,7 +179,7 @@ def _park():
   return pairs
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_t',)))
 def test_random_architectures_in_one_batch(x64, name):
   # Alone, in either layout, and among other neighbours: the same predictions.
   pairs = _park()
@@ -225,7 +228,7 @@ def test_random_architectures_in_one_batch(x64, name):
 
 
 @pytest.mark.allow_nans
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_gnn',)))
 def test_padding_is_not_seen(x64, name):
   stats = statistics.Statistics(
     (0.1, -0.2, 0.3, 0.1), (0.5, 1.5, 2.0, 0.7), (0.1, 0.2, -0.1, 0.3),
@@ -299,7 +302,7 @@ def test_statistics_leave_the_padding_of_kernels_alone(x64, name):
   np.testing.assert_allclose(segments, expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_t',)))
 def test_attention_shares_a_batch_with_others(x64, name):
   made = [
     example_networks.attention().spec,

@@ -18,6 +18,7 @@ from ng_jax.weights import statistics
 from tests import example_networks
 from tests import fast_jit
 from tests import padded_batches
+from tests import slowly
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -88,15 +89,20 @@ def test_permuted_weights_get_the_permuted_update(x64, name, options):
 
 @pytest.mark.parametrize(
   ('name', 'example'),
-  [
-    ('ng_gnn_edit', 'attention'),
-    ('ng_gnn_edit', 'conv'),
-    ('ng_gnn_edit', 'group_norm'),
-    ('ng_t_edit', 'conv'),
-    ('ng_t_edit', 'fused_attention'),
-    ('ng_t_edit', 'partial_skip'),
-    ('ng_t_edit', 'residual_norm'),
-  ],
+  slowly.cases(
+    [
+      ('ng_gnn_edit', 'attention'),
+      ('ng_gnn_edit', 'conv'),
+      ('ng_gnn_edit', 'group_norm'),
+      ('ng_t_edit', 'conv'),
+      ('ng_t_edit', 'fused_attention'),
+      ('ng_t_edit', 'partial_skip'),
+      ('ng_t_edit', 'residual_norm'),
+    ],
+    slow=lambda name, example: (
+      example not in ('group_norm', 'fused_attention', 'partial_skip')
+    ),
+  ),
 )
 def test_networks_that_are_no_chains(x64, name, example):
   spec = example_networks.EXAMPLES[example]().spec
@@ -106,13 +112,14 @@ def test_networks_that_are_no_chains(x64, name, example):
   _check_equivariant(edit, spec)
 
 
+@pytest.mark.slow
 def test_biases_read_from_the_start_are_not_equivariant(x64):
   edit, _, _ = _editor('ng_gnn_edit', biases_from_start=True)
   with pytest.raises(AssertionError, match='bias'):
     _check_equivariant(edit, _SIREN.spec)
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_gnn_edit',)))
 def test_scales_are_small_at_first_and_zero_scales_change_nothing(name):
   spec = _SIREN.spec
   model = _create(name, out_scale=0.25)
@@ -171,7 +178,7 @@ def test_each_layer_has_its_scale(x64, name):
     )
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_t_edit',)))
 def test_normalised_updates_are_in_units_of_the_layer(x64, name):
   _, model, variables = _editor(name, statistics=_STATISTICS)
   # Constants are drawn at random; normalising uses the options.
@@ -207,12 +214,17 @@ def test_normalised_updates_are_in_units_of_the_layer(x64, name):
 @pytest.mark.allow_nans
 @pytest.mark.parametrize(
   ('name', 'options', 'layout'),
-  [
-    ('ng_gnn_edit', {'num_probes': 3}, 'concatenated'),
-    ('ng_gnn_edit', {'reverse_edges': False}, 'per graph'),
-    ('ng_t_edit', {'max_nodes': 12}, 'concatenated'),
-    ('ng_t_edit', {'edge_orientation': 'paper'}, 'per graph'),
-  ],
+  slowly.cases(
+    [
+      ('ng_gnn_edit', {'num_probes': 3}, 'concatenated'),
+      ('ng_gnn_edit', {'reverse_edges': False}, 'per graph'),
+      ('ng_t_edit', {'max_nodes': 12}, 'concatenated'),
+      ('ng_t_edit', {'edge_orientation': 'paper'}, 'per graph'),
+    ],
+    slow=lambda name, options, layout: (
+      (name == 'ng_gnn_edit') == (layout == 'concatenated')
+    ),
+  ),
 )
 def test_padded_batches_hold_the_same_updates(x64, name, options, layout):
   spec = _SIREN.spec
@@ -267,12 +279,15 @@ def _shapes(name, **options):
 
 @pytest.mark.parametrize(
   ('name', 'num_probes', 'count'),
-  [
-    ('ng_t_edit', 0, 391112),
-    ('ng_t_edit', 64, 408392),
-    ('ng_gnn_edit', 0, 1186696),
-    ('ng_gnn_edit', 64, 1221128),
-  ],
+  slowly.cases(
+    [
+      ('ng_t_edit', 0, 391112),
+      ('ng_t_edit', 64, 408392),
+      ('ng_gnn_edit', 0, 1186696),
+      ('ng_gnn_edit', 64, 1221128),
+    ],
+    slow=lambda name, num_probes, count: num_probes == 0,
+  ),
 )
 def test_editors_of_the_paper(name, num_probes, count):
   # The defaults are the paper's; equal to the official counts.

@@ -13,10 +13,11 @@ import pytest
 from ng_jax import graphs
 from ng_jax.models.official import recordings
 from tests import fast_jit
+from tests import slowly
 from tests.models import readers
 from tests.models import recorded
 
-# Together these differentiate every line; the others are slow, all in all.
+# Together these reach every line; the others are slow, all in all.
 _QUICK = (
   'cnn_gnn_mean_all',
   'cnn_gnn_rev_linsep',
@@ -40,6 +41,17 @@ _QUICK = (
   'onfn_hnp',
   'stat_net',
 )
+_QUICK_GRADIENTS = (
+  'cnn_rt_linsep',
+  'dws_edit_diagonal',
+  'edit_gnn_rev',
+  'edit_rt_probe',
+  'inr_gnn_concat_edges',
+  'inr_rt_rev',
+  'nfn_np_normalize',
+  'onfn_hnp',
+  'stat_net',
+)
 _IN_FLOAT64 = tuple(name for name in recorded.CASES if name != 'stat_net')
 # The reference normalises over a whole batch and attends to padding; run on one
 # graph at a time, it is our default.
@@ -55,7 +67,7 @@ def test_all_recordings_are_here():
     recorded.read(name).config['model']['_target_'] for name in recorded.CASES
   }
   assert found == set(recordings.READERS)
-  assert set(_QUICK) < set(recorded.CASES)
+  assert set(_QUICK_GRADIENTS) < set(_QUICK) < set(recorded.CASES)
 
 
 def _segments(case, graph):
@@ -66,7 +78,9 @@ def _segments(case, graph):
   return case.reader.name_outputs(result)
 
 
-@pytest.mark.parametrize('name', _IN_FLOAT64)
+@pytest.mark.parametrize(
+  'name', slowly.cases(_IN_FLOAT64, slow=lambda name: name not in _QUICK)
+)
 def test_float64_outputs(x64, name):
   # What float32 cannot see: epsilons, floors of standard deviations.
   case = recorded.build(name, np.float64)
@@ -98,26 +112,24 @@ def test_float64_outputs(x64, name):
     recorded.assert_close(found['alone'], expected, 1e-7)
 
 
-def _slow_unless(quick, name):
-  return pytest.param(name, marks=() if quick else pytest.mark.slow)
-
-
 @pytest.mark.parametrize(
-  'name', [_slow_unless(name in _QUICK, name) for name in recorded.CASES]
+  'name',
+  slowly.cases(recorded.CASES, slow=lambda name: name not in _QUICK_GRADIENTS),
 )
 def test_float32_outputs_and_gradients(name):
   recorded.check_float32(name)
 
 
-_SEGMENT_GRADIENTS = {
-  f'inr_{model}_{suffix}': suffix != 'base'
+_SEGMENT_GRADIENTS = tuple(
+  f'inr_{model}_{suffix}'
   for model in ('gnn', 'rt')
   for suffix in ('base', 'rev', 'probe')
-}
+)
 
 
 @pytest.mark.parametrize(
-  'name', [_slow_unless(q, name) for name, q in _SEGMENT_GRADIENTS.items()]
+  'name',
+  slowly.cases(_SEGMENT_GRADIENTS, slow=lambda name: not name.endswith('rev')),
 )
 def test_float32_gradients_by_segments(name):
   recorded.check_float32(name, view=graphs.flatten)

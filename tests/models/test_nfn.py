@@ -18,6 +18,7 @@ from ng_jax.weights import statistics
 from tests import chain_networks
 from tests import example_networks
 from tests import fast_jit
+from tests import slowly
 from tests.models import readers
 
 _MLP = specs.mlp((2, 4, 5, 3, 2), 'sine')
@@ -287,7 +288,9 @@ def test_statistics_of_another_depth():
   assert set(shapes['constants']['embedding']) == {'frequencies'}
 
 
-@pytest.mark.parametrize('name', ['nfn', 'nfn_edit'])
+@pytest.mark.parametrize(
+  'name', slowly.cases(['nfn', 'nfn_edit'], slow=['nfn_edit'])
+)
 def test_gradients_reach_every_parameter(name):
   for variant in ('np', 'hnp', 'np_pos'):
     model = readers.create(name, _CNN, variant=variant)

@@ -12,6 +12,7 @@ from ng_jax import testing
 from tests import fast_jit
 from tests import padded_batches
 from tests import probed_networks
+from tests import slowly
 from tests.models import readers
 
 _NAMES = ('ng_gnn', 'ng_t', 'probing')
@@ -47,15 +48,18 @@ def _inputs(network, num=_NUM):
 
 @pytest.mark.parametrize(
   ('name', 'network', 'options'),
-  [
-    ('ng_gnn', 'conv', {'probe_source': 'generator'}),
-    ('ng_gnn', 'mlp', {'probe_projection': 'role'}),
-    ('ng_t', 'conv', {'probe_projection': 'role'}),
-    ('ng_t', 'siren', {'probe_source': 'generator'}),
-    ('probing', 'conv', {}),
-    ('probing', 'conv', {'probe_source': 'generator'}),
-    ('probing', 'mlp', {'probe_source': 'uniform'}),
-  ],
+  slowly.cases(
+    [
+      ('ng_gnn', 'conv', {'probe_source': 'generator'}),
+      ('ng_gnn', 'mlp', {'probe_projection': 'role'}),
+      ('ng_t', 'conv', {'probe_projection': 'role'}),
+      ('ng_t', 'siren', {'probe_source': 'generator'}),
+      ('probing', 'conv', {}),
+      ('probing', 'conv', {'probe_source': 'generator'}),
+      ('probing', 'mlp', {'probe_source': 'uniform'}),
+    ],
+    slow=lambda name, network, options: (name, network) == ('ng_t', 'conv'),
+  ),
 )
 def test_hidden_neurons_have_no_order(x64, name, network, options):
   network = probed_networks.NETWORKS[network]
@@ -83,12 +87,15 @@ def test_hidden_neurons_have_no_order(x64, name, network, options):
 @pytest.mark.allow_nans
 @pytest.mark.parametrize(
   ('name', 'network', 'options'),
-  [
-    ('ng_gnn', 'siren', {}),
-    ('ng_gnn', 'conv', {'probe_projection': 'role'}),
-    ('ng_t', 'siren', {'probe_projection': 'role'}),
-    ('probing', 'conv', {}),
-  ],
+  slowly.cases(
+    [
+      ('ng_gnn', 'siren', {}),
+      ('ng_gnn', 'conv', {'probe_projection': 'role'}),
+      ('ng_t', 'siren', {'probe_projection': 'role'}),
+      ('probing', 'conv', {}),
+    ],
+    slow=lambda name, network, options: name != 'probing',
+  ),
 )
 def test_what_graphs_bring_replaces_the_models_own(x64, name, network, options):
   # Inputs, or activations on them: the same predictions and gradients, in all

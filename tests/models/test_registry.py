@@ -23,6 +23,7 @@ from ng_jax.models.baselines import statnn
 from ng_jax.weights import summary
 from tests import fast_jit
 from tests import padded_batches
+from tests import slowly
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -96,7 +97,7 @@ def _assert_close(found, expected):
   )
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('dws', 'dws_edit')))
 def test_hidden_neurons_have_no_order(x64, name):
   _, _, run = _reader(name)
   weights = _weights()
@@ -118,12 +119,9 @@ def test_hidden_neurons_have_no_order(x64, name):
 
 
 @pytest.mark.parametrize(
+  # Without jit every operation is compiled by itself.
   'name',
-  [
-    # Dozens of small maps, compiled operation by operation.
-    pytest.param(name, marks=pytest.mark.slow if name.startswith('dws') else ())
-    for name in _NAMES
-  ],
+  slowly.cases(_NAMES, slow=lambda name: name not in ('ng_gnn', 'statnn')),
 )
 def test_alone_without_jit_as_in_a_batch_with_jit(x64, name):
   model, variables, run = _reader(name)
@@ -186,7 +184,10 @@ def test_padding_is_not_seen_or_refused(x64, name, layout):
   _assert_close(_real(found, layout), expected)
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize(
+  'name',
+  slowly.cases(_NAMES, slow=('dws', 'dws_edit', 'nfn_edit', 'ng_t_edit')),
+)
 def test_gradients_reach_every_parameter(x64, name):
   model, variables, _ = _reader(name)
   graph = graphs.encode(_TOPOLOGY, _weights())
@@ -212,7 +213,7 @@ def test_gradients_reach_every_parameter(x64, name):
   assert {path for path in without if not path.endswith(allowed)} == set()
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('dws', 'dws_edit')))
 def test_saved_models_come_back(x64, tmp_path, name):
   model, variables, _ = _reader(name)
   ng_jax.save_pretrained(tmp_path, model, variables, spec=_SPEC)

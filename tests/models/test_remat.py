@@ -14,16 +14,20 @@ from ng_jax.train import classification_config
 from ng_jax.train import classification_variants
 from ng_jax.train import reading
 from tests import fast_jit
+from tests import slowly
 from tests.models import readers
 
 _NETWORK = networks.Cnn(
   (2, 3, 2, 4), (3, 1, 1), ('gelu', 'none', 'tanh'), 3, (-1, -1, 0)
 )
-_CASES = (
-  ('ng_gnn', 'blocks'),
-  pytest.param('ng_gnn_edit', 'segments', marks=pytest.mark.slow),
-  ('ng_t', 'segments'),
-  pytest.param('ng_t_edit', 'blocks', marks=pytest.mark.slow),
+_CASES = slowly.cases(
+  [
+    ('ng_gnn', 'blocks'),
+    ('ng_gnn_edit', 'segments'),
+    ('ng_t', 'segments'),
+    ('ng_t_edit', 'blocks'),
+  ],
+  slow=lambda name, layout: (name, layout) != ('ng_t', 'segments'),
 )
 
 
@@ -71,6 +75,7 @@ def test_same_params_same_dropout_same_gradients(
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['ng_gnn', 'ng_t'])
 def test_less_memory(name: str) -> None:
   network = networks.Mlp((2, 16, 16, 2))

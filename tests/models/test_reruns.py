@@ -81,6 +81,7 @@ def _check_lines(lines, broken, unit):
 
 
 # One of each family, with patched code among them.
+@pytest.mark.slow
 def test_files_of_every_family(x64, tmp_path, capsys):
   names = (
     'cnn_gnn_zoo',
@@ -244,9 +245,7 @@ def test_pickled_objects_are_never_read(tmp_path):
   for name in ('in/weights_0', 'param/a', 'config'):
     arrays = {'config': np.array('{}'), name: np.array([{}], object)}
     np.savez(path, **arrays)
-    with pytest.raises(
-      ValueError, match='must be an .npz file of arrays .*pick'
-    ):
+    with pytest.raises(ValueError, match='must be an .npz file of arrays'):
       recordings.read(path)
 
 

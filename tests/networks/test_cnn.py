@@ -13,6 +13,7 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax import testing
 from tests import fast_jit
+from tests import slowly
 
 _GOLDEN = pathlib.Path(__file__).resolve().parents[1] / 'golden'
 # Residuals over fewer, and over more, channels than their target has.
@@ -78,7 +79,11 @@ def test_outputs_equal_the_reference(number):
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('network', [_RESIDUAL, _FLAT], ids=['pool', 'flat'])
+@pytest.mark.parametrize(
+  'network',
+  slowly.cases([_RESIDUAL, _FLAT], slow=[_RESIDUAL]),
+  ids=['pool', 'flat'],
+)
 def test_the_spec_knows_the_symmetry(x64, network):
   images, weights = _images(network), _weights(network)
   apply = fast_jit.jit(lambda weights: network.apply(weights, images))
@@ -134,6 +139,7 @@ def test_a_flattened_map_is_read_row_by_row_and_channels_first_by_torch(x64):
   np.testing.assert_allclose(_FLAT.apply(weights, images), expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_activations_are_means_over_space_of_every_set(x64):
   images, weights = _images(_RESIDUAL), _weights(_RESIDUAL, (3,))
   activations = fast_jit.jit(_RESIDUAL.activations)

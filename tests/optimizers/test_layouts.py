@@ -216,6 +216,7 @@ def test_layers_of_a_residual_stream_read_all_that_lead_there():
   ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_sharing_by_role_makes_deeper_networks_alike():
   """One layer of NFN sees no difference between two or three alike."""
   found = []

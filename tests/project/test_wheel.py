@@ -117,6 +117,7 @@ def test_installed_package_is_the_wheels(python, tmp_path):
   assert not place.is_relative_to(_ROOT)
 
 
+@pytest.mark.slow
 def test_readme_examples_run_one_after_the_other(python, tmp_path):
   text = (_ROOT / 'README.md').read_text(encoding='utf-8')
   blocks = re.findall(r'^```python\n(.*?)^```', text, re.MULTILINE | re.DOTALL)

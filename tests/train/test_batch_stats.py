@@ -168,6 +168,7 @@ print('equal')
 """
 
 
+@pytest.mark.slow
 def test_four_devices_equal_one_with_microbatches_of_the_same_size():
   done = subprocess.run(
     [sys.executable, '-W', 'error::DeprecationWarning', '-c', FOUR_DEVICES],

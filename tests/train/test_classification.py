@@ -96,6 +96,7 @@ def check_workdir(config, workdir, metrics):
   assert again == metrics
 
 
+@pytest.mark.slow
 def test_errors_of_a_workdir(config, tmp_path):
   with pytest.raises(ValueError, match='holds no checkpoints; train first'):
     classification.evaluate(config, tmp_path / 'none')

@@ -18,6 +18,7 @@ from ng_jax.train import metrics
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
 from tests import fast_jit
+from tests import slowly
 from tests.models import readers
 from tests.train import numpy_siren
 
@@ -68,7 +69,9 @@ def test_error_of_a_rendering(x64, variant, channels):
   np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize('name', _EDITORS)
+@pytest.mark.parametrize(
+  'name', slowly.cases(_EDITORS, slow=('dws_edit', 'ng_t_edit'))
+)
 def test_loss_is_the_error_of_the_edited_networks(name):
   model, variables = make_model(name)
   data, keys = make_data(), make_keys(5)
@@ -179,7 +182,10 @@ def test_evaluation_counts_every_network_once(batch_size, microbatch_size):
   np.testing.assert_allclose(results['mse'], after, rtol=1e-4)
 
 
-@pytest.mark.parametrize('name', ['dws_edit', 'ng_gnn_edit', 'ng_t_edit'])
+@pytest.mark.parametrize(
+  'name',
+  slowly.cases(['dws_edit', 'ng_gnn_edit', 'ng_t_edit'], slow=['dws_edit']),
+)
 def test_the_whole_edit_does_not_see_the_order_of_neurons(x64, name):
   model, variables = make_model(name, dtype=np.float64)
   topology = graphs.topology(_SIREN.spec)

@@ -21,6 +21,7 @@ from ng_jax.train import regression
 from ng_jax.train import zoo_experiment
 from ng_jax.train import zoo_sources
 from tests import fast_jit
+from tests import slowly
 from tests.train import random_zoo
 from tests.train import runs
 
@@ -73,7 +74,7 @@ def _predict_alone(experiment, state, networks, rows):
   return np.array(found)
 
 
-@pytest.mark.parametrize('model', _MODELS)
+@pytest.mark.parametrize('model', slowly.cases(_MODELS, slow=('ng_gnn',)))
 def test_evaluation_is_exact_per_network(model, monkeypatch):
   zoo = random_zoo.make()
   _use(monkeypatch, zoo)
@@ -116,6 +117,7 @@ def test_parts_change_nothing(model, monkeypatch):
   assert max(moved) < 2e-4  # A fifth of a step of Adam.
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_uninterrupted_to_the_bit(monkeypatch, tmp_path):
   _use(monkeypatch, random_zoo.make())
   config = _config()
@@ -187,6 +189,7 @@ def test_the_ablation_does_not_see_activations(model, monkeypatch):
     assert np.allclose(*found, rtol=1e-5) == equal
 
 
+@pytest.mark.slow
 def test_one_spec_lies_on_the_device(monkeypatch, tmp_path):
   _use(monkeypatch, random_zoo.make(num_shapes=1))
   config = _config()

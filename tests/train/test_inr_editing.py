@@ -56,6 +56,7 @@ def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
     editing.run(config, whole, image_edit=lambda image: 255 - image)
 
 
+@pytest.mark.slow
 def test_learning_beats_no_edit_on_new_networks(config, tmp_path):
   config.num_steps, config.eval_every, config.log_every = 60, 15, 15
   last = editing.run(config, tmp_path)

@@ -167,6 +167,7 @@ print('equal')
 """
 
 
+@pytest.mark.slow
 def test_four_devices_equal_one(tmp_path):
   environment = {
     **os.environ,
