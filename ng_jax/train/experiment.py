@@ -86,6 +86,11 @@ class Experiment:
     num_devices = len(self.devices) * processes.share().count
     return num_devices * max(self.config.microbatch_size, 1)
 
+  @property
+  def sizes(self) -> dict[str, int]:
+    """Networks of each split."""
+    return {name: part.labels.size for name, part in self.splits.items()}
+
   def sampler(self) -> sampler.IndexSampler:
     """Batches of the training split."""
     train = self.splits['train']

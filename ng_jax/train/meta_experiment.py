@@ -43,6 +43,14 @@ class Experiment:
   init: Callable[[], state_lib.TrainState]
   train_step: Callable[..., Any]
 
+  @property
+  def sizes(self) -> dict[str, int]:
+    """Images of each split, over all tasks that are trained on."""
+    return {
+      name: sum(len(getattr(part, name).labels) for part in self.splits)
+      for name in ('train', 'hold_out', 'test')
+    }
+
   def sampler(self) -> meta_training.Rotation:
     """The tasks in turn."""
     num_images = sum(len(pixels.labels) for pixels in self.data)
