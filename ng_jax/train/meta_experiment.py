@@ -45,11 +45,8 @@ class Experiment:
 
   @property
   def sizes(self) -> dict[str, int]:
-    """Images of each split, over all tasks that are trained on."""
-    return {
-      name: sum(len(getattr(part, name).labels) for part in self.splits)
-      for name in ('train', 'hold_out', 'test')
-    }
+    """Images of each split, of the first task."""
+    return self.splits[0].sizes
 
   def sampler(self) -> meta_training.Rotation:
     """The tasks in turn."""

@@ -38,11 +38,9 @@ def run(
   settings = config.evaluation
   seeds = [101 + i for i in range(settings.num_seeds)]
   task, splits = _open(config, settings.tasks[0])
-  sizes = {
-    name: len(getattr(splits, name).labels)
-    for name in ('train', 'hold_out', 'test')
-  }
-  provenance.note_ready(workdir, sizes=sizes, num_steps=settings.num_steps)
+  provenance.note_ready(
+    workdir, sizes=splits.sizes, num_steps=settings.num_steps
+  )
   tuned = tuning.tune_adam(
     task,
     splits,
