@@ -20,6 +20,7 @@ END = '<!-- end of table -->'
 _START = re.compile(
   r'^<!-- table: ([a-z0-9_]+):([a-z0-9_]+) -->$', re.MULTILINE
 )
+_BARS = 'bars: standard deviation over seeds; of one seed, standard error'
 # (name, variant) -> the table.
 Find = Callable[[str, str], tables.Table]
 
@@ -108,7 +109,9 @@ def write_plots(
     ]
     measured = [dot for dot in dots if dot is not None]
     if measured:
-      figure = plots.dots(measured, title=table.title, xlabel=metric.label)
+      figure = plots.dots(
+        measured, title=table.title, xlabel=f'{metric.label}\n{_BARS}'
+      )
       paths.append(picture_of(table, places.store))
       plots.save(figure, paths[-1])
   return paths
@@ -120,12 +123,16 @@ def _dot(
   summary = summaries.summarize(metric, records)
   if summary is None:
     return None
+  errors = records[0].get('standard_errors', {})
+  deviation = summary.deviation
+  if summary.num_seeds == 1:
+    deviation = errors.get(metric.name)
   data = f', {row.data}' if row.data else ''
   note = '' if summary.is_trained else ' (not trained)'
   return plots.Dot(
     label=f'{row.label}{data}{note}',
     mean=metric.scale * summary.mean,
-    deviation=metric.scale * (summary.deviation or 0.0),
+    deviation=metric.scale * (deviation or 0.0),
     values=tuple(metric.scale * r['metrics'][metric.name] for r in records),
     is_faint=not summary.is_trained,
   )

@@ -44,9 +44,9 @@ class Experiment:
   train_step: Callable[..., Any]
 
   @property
-  def sizes(self) -> dict[str, int]:
+  def facts(self) -> dict[str, Any]:
     """Images of each split, of the first task."""
-    return self.splits[0].sizes
+    return {'sizes': self.splits[0].sizes}
 
   def sampler(self) -> meta_training.Rotation:
     """The tasks in turn."""

@@ -12,7 +12,7 @@ from ng_jax.train import checkpoints
 from ng_jax.train import state as state_lib
 
 Metrics = dict[str, float]
-# Has config, data, devices, init, sampler, sizes, train_step and learning_rate,
+# Has config, data, devices, facts, init, sampler, train_step and learning_rate,
 # as `experiment.Experiment` has them.
 Experiment = Any
 

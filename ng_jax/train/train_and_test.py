@@ -58,9 +58,9 @@ def train_and_test(
   )
   provenance.note_ready(
     workdir,
-    sizes=experiment.sizes,
     num_parameters=num_parameters,
     num_steps=num_steps,
+    **(experiment.facts if start is None else {}),  # Once; it takes a second.
   )
   logging.info('Begins at step %d of %d.', start or 0, num_steps)
   writer: logging_lib.Writer = logging_lib.SilentWriter()

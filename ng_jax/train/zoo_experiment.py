@@ -62,9 +62,9 @@ class Experiment:
   data: None = None
 
   @property
-  def sizes(self) -> dict[str, int]:
+  def facts(self) -> dict[str, Any]:
     """Networks of each split."""
-    return {name: len(rows) for name, rows in self.rows.items()}
+    return {'sizes': {name: len(rows) for name, rows in self.rows.items()}}
 
   def sampler(self) -> Any:
     """Batches of the training split."""
