@@ -102,7 +102,7 @@ def collect(
       + '\nName the row whose run it is, or change the row.'
     )
   facts = _facts(workdir, stated or {})
-  metrics = _last_metrics(workdir)
+  metrics = _last_metrics(workdir) | _measured_after(table, workdir)
   return {
     'table': table.name,
     'variant': table.variant,
@@ -186,6 +186,18 @@ def _last_metrics(workdir: pathlib.Path) -> dict[str, float]:
   seconds = [r['seconds_per_step'] for r in measured if 'seconds_per_step' in r]
   if seconds and seconds[0] is not None:
     found['seconds_per_step'] = seconds[0]
+  return found
+
+
+def _measured_after(
+  table: tables.Table, workdir: pathlib.Path
+) -> dict[str, float]:
+  """Numbers of the table's modes, as far as they were run."""
+  found: dict[str, float] = {}
+  for mode in table.modes:
+    path = workdir / f'{mode}.json'
+    if path.exists():
+      found |= json.loads(path.read_text(encoding='utf-8'))
   return found
 
 

@@ -114,7 +114,7 @@ def run_missing(
       workdir=str(_workdir(table, places, run)),
       places=commands.find_places(configs[run.row.name], places.fields),
     )
-    _make(table, places, run, command, ends - clock(), execute, report)
+    _make(table, places, run, command, ends - clock(), execute, clock, report)
 
 
 def counting_records(
@@ -149,13 +149,18 @@ def _make(
   command: Sequence[str],
   seconds: float,
   execute: executing.Execute,
+  clock: Callable[[], float],
   report: Report,
 ) -> None:
-  """Makes one run, or collects one that was finished before."""
+  """Makes one run, or what is missing of it, and keeps its record."""
   workdir = _workdir(table, places, run)
+  ends = clock() + seconds
   code = 0
   if not collecting.is_finished(table, workdir):
     code = execute(command, workdir, seconds)
+  for mode in table.modes:
+    if not code and not (workdir / f'{mode}.json').exists():
+      code = execute([*command, f'--mode={mode}'], workdir, ends - clock())
   if code == executing.BUSY:
     report.busy.append(run.name)
   elif code == executing.STOPPED:

@@ -15,6 +15,17 @@ _ACCURACY = tables.Metric(
 _VALIDATION = tables.Metric(
   'best_validation_accuracy', 'validation, %', scale=100, digits=1
 )
+# Beyond the paper: what is left when the test networks are changed.
+_ROBUSTNESS = [
+  tables.Metric(f'{name}_accuracy', f'{label}, %', scale=100, digits=1)
+  for name, label in (
+    ('permuted', 'permuted'),
+    ('pruned_10', '10 % pruned'),
+    ('pruned_30', '30 % pruned'),
+    ('bits_8', '8 bits'),
+    ('bits_4', '4 bits'),
+  )
+]
 _INDEPENDENT, _SHARED = 'independent', 'shared initialisation'
 
 # A cosine over a short run, for the models that are trained as in the paper.
@@ -234,7 +245,8 @@ def _assemble(
   overrides: tuple[str, ...] = (),
 ) -> ml_collections.ConfigDict:
   return tables.make_config(
-    metrics=[_ACCURACY, _VALIDATION],
+    metrics=[_ACCURACY, _VALIDATION, *_ROBUSTNESS],
+    modes=['robustness'],
     rows=rows,
     binary='inr_classification',
     protocol=protocol,

@@ -95,6 +95,8 @@ class Table:
     rows: in the order in which they are run and shown.
     num_seeds: 0, 1, ... of every row.
     overrides: fields of all rows, as 'data.num_train=10000'.
+    modes: of the binary, run after the training; each writes <mode>.json, whose
+      numbers count as metrics of the run.
   """
 
   name: str
@@ -108,6 +110,7 @@ class Table:
   rows: tuple[Row, ...]
   num_seeds: int
   overrides: tuple[str, ...] = ()
+  modes: tuple[str, ...] = ()
 
   def row(self, name: str) -> Row:
     """The row of a name.
@@ -138,6 +141,7 @@ def make_config(
   paper_column: str = "the paper's",
   num_seeds: int = 3,
   overrides: Sequence[str] = (),
+  modes: Sequence[str] = (),
   **texts: str,
 ) -> ml_collections.ConfigDict:
   """Makes the config of a table, for a file in configs/results.
@@ -149,6 +153,7 @@ def make_config(
     paper_column: head of the column with the paper's figures.
     num_seeds: of every row.
     overrides: fields of all rows.
+    modes: run after the training, see `Table`.
     **texts: name, variant, title, binary and protocol, see `Table`.
 
   Returns:
@@ -163,6 +168,7 @@ def make_config(
       'rows': tuple(dataclasses.asdict(row) for row in rows),
       'num_seeds': num_seeds,
       'overrides': tuple(overrides),
+      'modes': tuple(modes),
     }
   )
 
@@ -187,6 +193,7 @@ def from_config(config: ml_collections.ConfigDict) -> Table:
       'metrics': tuple(Metric(**dict(m)) for m in fields['metrics']),
       'rows': tuple(_row(dict(row)) for row in fields['rows']),
       'overrides': tuple(fields['overrides']),
+      'modes': tuple(fields['modes']),
     }
   )
   names = [row.name for row in table.rows]

@@ -125,13 +125,18 @@ def precision(
   return jax.default_matmul_precision(config.matmul_precision)
 
 
-def write_evaluation(workdir: str | pathlib.Path, found: Metrics) -> None:
-  """Writes evaluation.json, in the first process.
+def write_evaluation(
+  workdir: str | pathlib.Path, found: Metrics, *, name: str = 'evaluation'
+) -> None:
+  """Writes <name>.json, in the first process.
 
   Args:
     workdir: of the run.
     found: metrics.
+    name: of the file.
   """
   if processes.is_first():
-    path = pathlib.Path(workdir) / 'evaluation.json'
-    path.write_text(json.dumps(found) + '\n', encoding='utf-8')
+    path = pathlib.Path(workdir) / f'{name}.json'
+    temporary = path.with_name(f'.part-{path.name}')
+    temporary.write_text(json.dumps(found) + '\n', encoding='utf-8')
+    temporary.replace(path)

@@ -34,6 +34,7 @@ def test_a_table_from_nothing(shared, tmp_path):
   found = [json.loads(line) for line in lines.splitlines()]
   assert [record['row'] for record in found] == ['mlp', 'statnn', 'probing']
   assert all(record['operations_per_network'] > 0 for record in found)
+  assert found[2]['metrics']['permuted_agreement'] == 1.0
   assert call(tmp_path, shared, '--mode=cost')[-1].startswith('0 runs')
   written = call(tmp_path, shared, '--mode=write', '--report=report.md')
   assert written[0] == 'report.md'

@@ -138,6 +138,21 @@ def test_records_of_former_settings_do_not_count(places):
   assert tiny_tables.run(table, places, machine).finished == ALL
 
 
+def test_modes_follow_the_training(places):
+  checked = tables.Metric('checked', 'checked')
+  table = tiny_tables.make_table(
+    modes=['check'], metrics=[tiny_tables.ACCURACY, checked], num_seeds=1
+  )
+  tiny_tables.write_run(places.folder(table) / 'ours' / '0')  # And killed.
+  machine = tiny_tables.Machine()
+  tiny_tables.run(table, places, machine)
+  first, second, third = machine.commands
+  assert first[-1] == third[-1] == '--mode=check'
+  assert third[:-1] == second and machine.made == ['rival/0']
+  found = store.read(places.store, 'tiny', 'two_cores')
+  assert [r['metrics']['checked'] for r in found.values()] == [0.25, 0.25]
+
+
 def test_unknown_rows_are_refused(places):
   with pytest.raises(ValueError, match="unknown row 'his'.*'ours', 'rival'"):
     tiny_tables.run(

@@ -132,6 +132,9 @@ class Machine:
     """Works until the run or the time is over; goes on where it stopped."""
     self.commands.append(list(arguments))
     row, seed = workdir.parts[-2:]
+    if '--mode=check' in arguments:
+      (workdir / 'check.json').write_text('{"checked": 0.25}')
+      return 0
     code = self._codes.get(f'{row}/{seed}', 0)
     if code:
       return code
