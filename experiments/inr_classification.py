@@ -30,8 +30,9 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
   'mode',
   'train',
-  ['train', 'evaluate', 'predict'],
-  'Train (or go on), evaluate the best checkpoint, or write predictions.csv.',
+  ['train', 'evaluate', 'predict', 'robustness'],
+  'Train (or go on), evaluate the best checkpoint, write predictions.csv, or '
+  'classify permuted, pruned and rounded networks.',
 )
 _START = processes.define_flags()
 
@@ -51,11 +52,15 @@ def main(argv: list[str]) -> None:
     overrides = config_flags.get_override_values(flags.FLAGS['config'])
     metrics = classification.run(config, workdir, source=f'{file} {overrides}')
     print(f'test accuracy: {metrics["test_accuracy"]:.3f}')
-  elif _MODE.value == 'evaluate':
-    for name, value in classification.evaluate(config, workdir).items():
-      print(f'{name}: {value:.6g}')
-  else:
+  elif _MODE.value == 'predict':
     print(f'predictions: {classification.predict(config, workdir)}')
+  else:
+    measure = {
+      'evaluate': classification.evaluate,
+      'robustness': classification.measure_robustness,
+    }[_MODE.value]
+    for name, value in measure(config, workdir).items():
+      print(f'{name}: {value:.6g}')
 
 
 if __name__ == '__main__':

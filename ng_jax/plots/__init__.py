@@ -10,6 +10,8 @@ from ng_jax.plots.canvas import save
 from ng_jax.plots.canvas import to_array
 from ng_jax.plots.curves import error_curves
 from ng_jax.plots.curves import learning_curves
+from ng_jax.plots.dot_lines import Dot
+from ng_jax.plots.dot_lines import dots
 from ng_jax.plots.graph_drawing import neural_graph
 from ng_jax.plots.pictures import edit_panels
 from ng_jax.plots.pictures import picture_rows
@@ -20,7 +22,9 @@ from ng_jax.plots.seeds import seed_curves
 from ng_jax.plots.symmetry import equivariance_errors
 
 __all__ = (
+  'Dot',
   'confusion_matrix',
+  'dots',
   'edit_panels',
   'equivariance_errors',
   'error_curves',

@@ -25,6 +25,7 @@ from ng_jax.train import experiment as experiment_lib
 from ng_jax.train import inr_sources
 from ng_jax.train import metrics
 from ng_jax.train import reports
+from ng_jax.train import robustness
 from ng_jax.train import running
 from ng_jax.train import state as state_lib
 from ng_jax.weights import augment
@@ -81,6 +82,28 @@ def evaluate(
     for split in ('validation', 'test'):
       found |= _metrics(_evaluate(experiment, state, split), split)
   running.write_evaluation(workdir, found)
+  return found
+
+
+def measure_robustness(
+  config: ml_collections.ConfigDict, workdir: str | pathlib.Path
+) -> dict[str, float]:
+  """Classifies permuted, pruned and rounded test networks, beyond the paper.
+
+  Args:
+    config: of the run, or with other data for networks of the same spec.
+    workdir: of the run; gets robustness.json.
+
+  Returns:
+    See `robustness.measure`. Jit: no.
+
+  Raises:
+    ValueError: a bad config, no checkpoint, a checkpoint of another model.
+  """
+  experiment, state = running.restore_best(_TASK, config, workdir)
+  with running.precision(config):
+    found = robustness.measure(experiment, state)
+  running.write_evaluation(workdir, found, name='robustness')
   return found
 
 

@@ -23,6 +23,7 @@ from ng_jax import specs
 from ng_jax.data import inr
 from ng_jax.train import devices as devices_lib
 from ng_jax.train import evaluate
+from ng_jax.train import operations
 from ng_jax.train import optimizers
 from ng_jax.train import reading
 from ng_jax.train import sampler
@@ -67,6 +68,7 @@ class Experiment:
       its shapes without computing anything.
     train_step: see `devices.make_step`.
     eval_step: see `devices.make_step`.
+    metric_function: what `eval_step` does with a batch, see `steps`.
   """
 
   config: ml_collections.ConfigDict
@@ -79,12 +81,27 @@ class Experiment:
   init: Callable[[], state_lib.TrainState]
   train_step: devices_lib.Step
   eval_step: devices_lib.Step
+  metric_function: steps.MetricFunction
 
   @property
   def multiple_of(self) -> int:
     """What the length of index vectors must divide by."""
     num_devices = len(self.devices) * processes.share().count
     return num_devices * max(self.config.microbatch_size, 1)
+
+  @property
+  def facts(self) -> dict[str, Any]:
+    """Networks of each split, and the operations of reading one of them."""
+    example, mask = jax.eval_shape(
+      steps.gather, self.data, jax.ShapeDtypeStruct((1,), np.int32)
+    )
+    variables = jax.eval_shape(self.init).variables
+    return {
+      'sizes': {name: part.labels.size for name, part in self.splits.items()},
+      'operations_per_network': operations.count(
+        self.metric_function, variables, example, mask
+      ),
+    }
 
   def sampler(self) -> sampler.IndexSampler:
     """Batches of the training split."""
@@ -178,6 +195,7 @@ def assemble(
     init=jax.jit(init),
     train_step=devices_lib.make_step(train_step, devices, donate_state=True),
     eval_step=devices_lib.make_step(eval_step, devices),
+    metric_function=metric_function,
   )
 
 

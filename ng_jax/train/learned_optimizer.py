@@ -25,6 +25,7 @@ from ng_jax.train import config as config_lib
 from ng_jax.train import meta_config
 from ng_jax.train import meta_experiment
 from ng_jax.train import meta_training
+from ng_jax.train import provenance
 from ng_jax.train import running
 from ng_jax.train import state as state_lib
 from ng_jax.train import tuned_adam
@@ -49,8 +50,8 @@ def run(
 
   Args:
     config: see `meta_config.default_config`.
-    workdir: gets config.json, metrics.jsonl, checkpoints/, pictures/,
-      records.jsonl (see `meta.reports`) and theta.safetensors, which
+    workdir: gets config.json, metrics.jsonl, provenance.jsonl, checkpoints/,
+      pictures/, records.jsonl (see `meta.reports`) and theta.safetensors, which
       `optimizers.load` reads.
     source: how the config was asked for, noted in config.json.
 
@@ -68,7 +69,8 @@ def run(
     meta_config.check(config)
     workdir.mkdir(parents=True, exist_ok=True)
     config_lib.write(config, workdir / 'config.json', source=source)
-    return tuned_adam.run(config, workdir)
+    with provenance.noting(workdir):
+      return tuned_adam.run(config, workdir)
   test = functools.partial(_test, workdir=workdir)
   task = dataclasses.replace(_TASK, test=test)
   return running.run(task, config, workdir, source=source)

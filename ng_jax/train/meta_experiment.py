@@ -43,6 +43,11 @@ class Experiment:
   init: Callable[[], state_lib.TrainState]
   train_step: Callable[..., Any]
 
+  @property
+  def facts(self) -> dict[str, Any]:
+    """Images of each split, of the first task."""
+    return {'sizes': self.splits[0].sizes}
+
   def sampler(self) -> meta_training.Rotation:
     """The tasks in turn."""
     num_images = sum(len(pixels.labels) for pixels in self.data)

@@ -16,6 +16,7 @@ import ml_collections
 from ng_jax import processes
 from ng_jax.train import checkpoint_repair
 from ng_jax.train import config as config_lib
+from ng_jax.train import provenance
 from ng_jax.train import state as state_lib
 from ng_jax.train import task as task_lib
 from ng_jax.train import train_and_test
@@ -42,8 +43,8 @@ def run(
   Args:
     task: of the experiment.
     config: with the fields of `run_config.default_fields`.
-    workdir: gets config.json, metrics.jsonl, checkpoints/, pictures/ and,
-      with tensorboardX, tensorboard/.
+    workdir: gets config.json, metrics.jsonl, provenance.jsonl, checkpoints/,
+      pictures/ and, with tensorboardX, tensorboard/.
     source: how the config was asked for, noted in config.json.
 
   Returns:
@@ -64,6 +65,7 @@ def run(
     workdirs.writing(workdir),
     task.open_store(workdir, tidy=True) as store,
     precision(config),
+    provenance.noting(workdir),
   ):
     start = checkpoint_repair.newest_whole(store)
     if start is not None:
@@ -123,13 +125,18 @@ def precision(
   return jax.default_matmul_precision(config.matmul_precision)
 
 
-def write_evaluation(workdir: str | pathlib.Path, found: Metrics) -> None:
-  """Writes evaluation.json, in the first process.
+def write_evaluation(
+  workdir: str | pathlib.Path, found: Metrics, *, name: str = 'evaluation'
+) -> None:
+  """Writes <name>.json, in the first process.
 
   Args:
     workdir: of the run.
     found: metrics.
+    name: of the file.
   """
   if processes.is_first():
-    path = pathlib.Path(workdir) / 'evaluation.json'
-    path.write_text(json.dumps(found) + '\n', encoding='utf-8')
+    path = pathlib.Path(workdir) / f'{name}.json'
+    temporary = path.with_name(f'.part-{path.name}')
+    temporary.write_text(json.dumps(found) + '\n', encoding='utf-8')
+    temporary.replace(path)

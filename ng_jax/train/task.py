@@ -12,8 +12,8 @@ from ng_jax.train import checkpoints
 from ng_jax.train import state as state_lib
 
 Metrics = dict[str, float]
-# Has config, data, devices, init, sampler, train_step and learning_rate, as
-# `experiment.Experiment` has them.
+# Has config, data, devices, facts, init, sampler, train_step and learning_rate,
+# as `experiment.Experiment` has them.
 Experiment = Any
 
 

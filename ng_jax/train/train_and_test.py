@@ -15,6 +15,7 @@ from ng_jax.train import devices as devices_lib
 from ng_jax.train import logging as logging_lib
 from ng_jax.train import loop
 from ng_jax.train import preemption
+from ng_jax.train import provenance
 from ng_jax.train import reports
 from ng_jax.train import state as state_lib
 from ng_jax.train import task as task_lib
@@ -47,12 +48,19 @@ def train_and_test(
   batches = experiment.sampler()
   num_steps = config.num_steps or config.num_epochs * batches.steps_per_epoch
   state, known = _start(experiment, store, start, num_steps)
+  num_parameters = state_lib.num_parameters(state.params)
   logging.info(
     '%s: %d parameters, %d training examples, %d steps',
     config.model.name,
-    state_lib.num_parameters(state.params),
+    num_parameters,
     batches.num_examples,
     num_steps,
+  )
+  provenance.note_ready(
+    workdir,
+    num_parameters=num_parameters,
+    num_steps=num_steps,
+    **(experiment.facts if start is None else {}),  # Once; it takes a second.
   )
   logging.info('Begins at step %d of %d.', start or 0, num_steps)
   writer: logging_lib.Writer = logging_lib.SilentWriter()

@@ -10,6 +10,8 @@ import ml_collections
 from ng_jax import meta
 from ng_jax.meta import records
 from ng_jax.meta import tuning
+from ng_jax.train import logging as logging_lib
+from ng_jax.train import provenance
 
 
 def run(
@@ -23,7 +25,7 @@ def run(
   Args:
     config: see `meta_config.default_config`; config.model holds the grid.
     workdir: existing folder; gets tuning.jsonl, from which a killed run goes
-      on, and records.jsonl.
+      on, records.jsonl, and metrics.jsonl with what is returned.
 
   Returns:
     For each evaluation task 'test_accuracy_<task>' and 'test_std_<task>' of the
@@ -36,6 +38,9 @@ def run(
   settings = config.evaluation
   seeds = [101 + i for i in range(settings.num_seeds)]
   task, splits = _open(config, settings.tasks[0])
+  provenance.note_ready(
+    workdir, sizes=splits.sizes, num_steps=settings.num_steps
+  )
   tuned = tuning.tune_adam(
     task,
     splits,
@@ -81,8 +86,14 @@ def run(
         task, label, splits, measured, seconds_per_step=seconds
       )
       records.append(workdir / 'records.jsonl', record)
-  first = found[f'test_accuracy_{settings.tasks[0]}']
-  return {**found, 'test_accuracy': first}
+  first = settings.tasks[0]
+  for prefix in chosen:
+    found |= {
+      f'{prefix}test_accuracy': found[f'{prefix}test_accuracy_{first}'],
+    }
+  writer = logging_lib.open_writer(workdir, first_step=0)
+  writer.scalars(settings.num_steps, found)
+  return found
 
 
 def _open(

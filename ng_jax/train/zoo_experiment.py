@@ -61,6 +61,11 @@ class Experiment:
   eval_step: Callable[..., Any]
   data: None = None
 
+  @property
+  def facts(self) -> dict[str, Any]:
+    """Networks of each split."""
+    return {'sizes': {name: len(rows) for name, rows in self.rows.items()}}
+
   def sampler(self) -> Any:
     """Batches of the training split."""
     return self.layout.sampler(

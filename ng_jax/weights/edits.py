@@ -115,6 +115,36 @@ def drop_quantile(weights: specs.Weights, quantile: jax.Array) -> Layers:
   return keep_entries(layers, magnitudes >= jnp.quantile(magnitudes, quantile))
 
 
+def quantise(weights: specs.Weights, *, num_bits: int) -> Layers:
+  """Rounds the entries of each leaf to evenly spaced values.
+
+  The steps of a leaf are its largest magnitude divided by 2^(num_bits - 1) - 1,
+  so that zero stays zero.
+
+  Args:
+    weights: leaves [n_(l-1), n_l] and [n_l], float.
+    num_bits: of an entry, at least 2.
+
+  Returns:
+    Weights of the same shapes and dtypes. Jit: yes.
+
+  Raises:
+    ValueError: fewer than 2 bits.
+  """
+  if num_bits < 2:
+    raise ValueError(
+      f'num_bits must be at least 2, a sign and a value, got {num_bits}; try 8.'
+    )
+  num_steps = 2 ** (num_bits - 1) - 1
+
+  def rounded(leaf: jax.Array) -> jax.Array:
+    largest = jnp.max(jnp.abs(leaf))
+    step = jnp.where(largest > 0, largest, 1) / num_steps
+    return (jnp.round(leaf / step) * step).astype(leaf.dtype)
+
+  return jax.tree.map(rounded, copy(weights))
+
+
 def keep_entries(layers: Layers, kept: jax.Array) -> Layers:
   """Zeroes the entries whose mask is False.
 

@@ -41,6 +41,7 @@ _MAY_IMPORT = {
     *_MODELS, 'optimizers', 'data', 'meta', 'pretrained', 'testing', 'plots',
     'processes',
   ),
+  'results': ('meta', 'plots', 'train'),
 }  # fmt: skip
 
 _HEAVY = (

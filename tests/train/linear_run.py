@@ -58,6 +58,7 @@ def make_task(*, before_step=None, data=None):
       config=config,
       data=data or linear_task.make_data(NUM_EXAMPLES),
       devices=devices.choose(1),
+      facts={'sizes': {'train': NUM_EXAMPLES}},
       init=lambda: state,
       learning_rate=lambda step: 0.1,
       train_step=step,

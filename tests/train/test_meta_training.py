@@ -37,6 +37,7 @@ def make_experiment(config):
     config=config,
     data=data,
     devices=devices,
+    facts={'sizes': {}},
     learning_rate=update.rate,
     init=meta_training.make_init(
       kinds,
