@@ -128,6 +128,7 @@ setuptools.setup(
   package_data={
     'ng_jax': ['py.typed'],
     'ng_jax.optimizers': ['trained/*.safetensors'],
+    'ng_jax.pretrained': ['trained/*/*.json', 'trained/*/*.safetensors'],
   },
   install_requires=_REQUIRED,
   extras_require=_EXTRAS,

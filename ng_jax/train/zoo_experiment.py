@@ -40,6 +40,8 @@ class Experiment:
   Attributes:
     config: of the run.
     zoo: as made or read.
+    model: that reads it.
+    topologies: of the rows, with one common kernel.
     layout: turns rows of the zoo, all splits one after the other, into batches.
     rows: {split: row numbers}.
     devices: that the run works on.
@@ -52,6 +54,8 @@ class Experiment:
 
   config: ml_collections.ConfigDict
   zoo: cnn_zoo.CnnZoo
+  model: nn.Module
+  topologies: list[graphs.Topology]
   layout: layouts_lib.Layout
   rows: Mapping[str, np.ndarray]
   devices: list[jax.Device]
@@ -162,6 +166,8 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
   return Experiment(
     config=config,
     zoo=zoo,
+    model=model,
+    topologies=topologies,
     layout=layout,
     rows=rows,
     devices=devices,

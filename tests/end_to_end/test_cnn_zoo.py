@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import ng_jax
 from ng_jax.data import cnn_zoo
 from tests.end_to_end import binaries
 
@@ -76,6 +77,11 @@ def test_train_evaluate_predict(model, made, shared, tmp_path):
   assert run('predict') == ['predictions: run/predictions.csv']
   with (tmp_path / 'run' / 'predictions.csv').open(newline='') as file:
     assert len(list(csv.DictReader(file))) == 3
+  assert run('export') == ['model: run/model']
+  exported = ng_jax.load_pretrained(tmp_path / 'run' / 'model')
+  assert exported.details['scores']['test_tau'] == pytest.approx(
+    last['test_tau'], rel=1e-5
+  )
 
 
 def test_unknown_variants_are_listed(shared, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ng_jax import graphs
+from ng_jax import pretrained
 from ng_jax.train import accuracy_predictor
 from ng_jax.train import generalization
 from ng_jax.train import generalization_config
@@ -152,12 +153,27 @@ def _check_workdir(config, workdir, expected):
   path = generalization.predict(config, workdir)
   with path.open(newline='') as file:
     rows = list(csv.DictReader(file))
+  _check_export(config, workdir, found, rows)
   columns = [[float(r[k]) for r in rows] for k in ('accuracy', 'prediction')]
   assert regression.kendall_tau(*map(np.array, columns)) == pytest.approx(
     expected['test_tau']
   )
   pictures = {p.name for p in (workdir / 'pictures').iterdir()}
   assert pictures == {'learning_curves.png', 'predictions.png'}
+
+
+def _check_export(config, workdir, found, rows):
+  """A model that says of a test network, alone, what the run said."""
+  folder = generalization.export(config, workdir)
+  model = runs.load_exported(folder, config, found)
+  network, row = random_zoo.make().splits['test'], rows[0]
+  assert row['network'] == network.names[0]
+  logit = pretrained.predict(
+    model, network.network_specs[0], network.weights[0]
+  )
+  assert jax.nn.sigmoid(logit[0]) == pytest.approx(
+    float(row['prediction']), rel=1e-4
+  )
 
 
 def test_learns_what_the_weights_say(monkeypatch, tmp_path):
