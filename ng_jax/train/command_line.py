@@ -18,6 +18,9 @@ from ng_jax import processes
 from ng_jax.train import devices
 from ng_jax.train import logging as logging_lib
 
+# So that --help of a binary shows the flags that are defined here for it.
+flags.disclaim_key_flags()
+
 Metrics = dict[str, float]
 Measure = Callable[[Any, str], Metrics]  # (config, workdir) -> metrics.
 # (config, workdir) -> the file or folder that was written.
