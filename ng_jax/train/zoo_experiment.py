@@ -119,7 +119,7 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
   devices = devices_lib.choose(config.num_devices)
   zoo = zoo_sources.load(config.data)
   _check_finite(zoo)
-  topologies, rows = _topologies(zoo)
+  topologies, rows = _topologies(zoo, config.model.name)
   options = config.model.to_dict()
   model = accuracy_predictor.create_model(
     options.pop('name'),
@@ -207,14 +207,17 @@ def _check_finite(zoo: cnn_zoo.CnnZoo) -> None:
 
 
 def _topologies(
-  zoo: cnn_zoo.CnnZoo,
+  zoo: cnn_zoo.CnnZoo, model: str
 ) -> tuple[list[graphs.Topology], dict[str, np.ndarray]]:
   """Topologies of all rows, with one common kernel, and rows of the splits."""
   all_specs = [s for x in zoo.splits.values() for s in x.network_specs]
   distinct = set(all_specs)
   kernels = [graphs.topology(spec).kernel for spec in distinct]
   kernel = (max(k[0] for k in kernels), max(k[1] for k in kernels))
-  made = {spec: graphs.topology(spec, kernel) for spec in distinct}
+  made = {
+    spec: graphs.topology(accuracy_predictor.seen_by(model, spec), kernel)
+    for spec in distinct
+  }
   rows, first = {}, 0
   for name, split in zoo.splits.items():
     rows[name] = np.arange(first, first + len(split))

@@ -46,13 +46,16 @@ def test_two_processes_make_a_zoo(made, shared):
 
 
 @pytest.mark.parametrize(
-  'model',
+  ('model', 'variant'),
   [
-    pytest.param(name, marks=pytest.mark.slow)
-    for name in ('gnn', 'transformer', 'statnn', 'nfn')
+    pytest.param(model, variant, marks=pytest.mark.slow)
+    for model, variant in (
+      *((name, 'smoke') for name in ('gnn', 'transformer', 'statnn', 'nfn')),
+      ('nfn', 'smoke+np'),
+    )
   ],
 )
-def test_train_evaluate_predict(model, made, shared, tmp_path):
+def test_train_evaluate_predict(model, variant, made, shared, tmp_path):
   def run(mode):
     done = binaries.call(
       'cnn_generalization.py',
