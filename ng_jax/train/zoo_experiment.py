@@ -143,18 +143,7 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
       variables, optimizer, key=jax.random.fold_in(key, _TRAINING)
     )
 
-  loss = accuracy_predictor.make_loss_function(
-    model,
-    unpack,
-    loss=config.loss,
-    augmentation=perturb.Perturb(**config.augmentation.to_dict()),
-  )
-  train = functools.partial(
-    steps.train_step,
-    loss_function=loss,
-    optimizer=optimizer,
-    microbatch_size=layout.microbatch_size,
-  )
+  train, evaluate = _make_steps(config, model, unpack, optimizer, layout)
   compiled = devices_lib.make_step(train, devices, donate_state=True)
 
   def train_step(state: state_lib.TrainState, _: Any, chosen: Any) -> Any:
@@ -174,17 +163,37 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
     learning_rate=learning_rate,
     init=jax.jit(init),
     train_step=train_step,
-    eval_step=devices_lib.make_step(
-      functools.partial(
-        steps.eval_step,
-        metric_function=accuracy_predictor.make_metric_function(
-          model, unpack, loss=config.loss
-        ),
-        microbatch_size=layout.microbatch_size,
-      ),
-      devices,
-    ),
+    eval_step=devices_lib.make_step(evaluate, devices),
   )
+
+
+def _make_steps(
+  config: ml_collections.ConfigDict,
+  model: nn.Module,
+  unpack: accuracy_predictor.Unpack,
+  optimizer: optax.GradientTransformation,
+  layout: layouts_lib.Layout,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+  """The training and the evaluation step of one device."""
+  train = functools.partial(
+    steps.train_step,
+    loss_function=accuracy_predictor.make_loss_function(
+      model,
+      unpack,
+      loss=config.loss,
+      augmentation=perturb.Perturb(**config.augmentation.to_dict()),
+    ),
+    optimizer=optimizer,
+    microbatch_size=layout.microbatch_size,
+  )
+  evaluate = functools.partial(
+    steps.eval_step,
+    metric_function=accuracy_predictor.make_metric_function(
+      model, unpack, loss=config.loss
+    ),
+    microbatch_size=layout.microbatch_size,
+  )
+  return train, evaluate
 
 
 def _example(layout: layouts_lib.Layout, rows: np.ndarray) -> tuple[Any, Any]:
