@@ -59,7 +59,8 @@ def define_main(
     'mode',
     'train',
     ['train', *measures, *writers],
-    f'Train or go on (train), or with the best checkpoint: {", ".join(others)}.',
+    'Train or go on (train), or with the best checkpoint: '
+    f'{", ".join(others)}.',
   )
   start = processes.define_flags()
   flags.mark_flags_as_required(['config', 'workdir'])
