@@ -81,7 +81,7 @@ _DOCS = [
 _EXTRAS = {
   'demo': _DEMO,
   'tensorboard': ['tensorboardX>=2.6.2'],
-  'torch': ['torch>=2.4'],
+  'torch': ['torch>=2.5'],  # Its safe_globals.
   'hub': ['huggingface_hub>=0.24'],
   'notebooks': _NOTEBOOKS,
   'docs': _DOCS,
@@ -128,6 +128,7 @@ setuptools.setup(
   package_data={
     'ng_jax': ['py.typed'],
     'ng_jax.optimizers': ['trained/*.safetensors'],
+    'ng_jax.pretrained': ['trained/*/*.json', 'trained/*/*.safetensors'],
   },
   install_requires=_REQUIRED,
   extras_require=_EXTRAS,

@@ -12,56 +12,25 @@ import os
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # See devices.py.
 
 from absl import app
-from absl import flags
-from absl import logging
-from ml_collections import config_flags
 
-from ng_jax import processes
-from ng_jax.train import devices
+from ng_jax.train import command_line
 from ng_jax.train import editing
-from ng_jax.train import logging as logging_lib
 
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'File of the config, with :variant.', lock_config=True
+
+def _summarize(metrics: dict[str, float]) -> str:
+  errors = 100 * metrics['test_mse'], 100 * metrics['no_edit_mse']
+  return 'test error x 100: {:.3f}, without an edit {:.3f}'.format(*errors)
+
+
+main = command_line.define_main(
+  run=editing.run,
+  measures={'evaluate': ('measure it', editing.evaluate)},
+  summarize=_summarize,
+  writers={
+    'edit': ('edited networks', editing.edit),
+    'export': ('model', editing.export),
+  },
 )
-_WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Folder for checkpoints, metrics and pictures.'
-)
-_MODE = flags.DEFINE_enum(
-  'mode',
-  'train',
-  ['train', 'evaluate', 'edit'],
-  'Train (or go on), evaluate the best checkpoint, or write the edited test '
-  'networks to edited.safetensors.',
-)
-_START = processes.define_flags()
-
-
-def main(argv: list[str]) -> None:
-  """Runs the mode that the flags ask for."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
-  _START()
-  config, workdir = _CONFIG.value, _WORKDIR.value
-  logging_lib.show_progress()
-  if config.compilation_cache:
-    devices.use_compilation_cache()
-  logging.info('%s', devices.report())
-  if _MODE.value == 'train':
-    file = config_flags.get_config_filename(flags.FLAGS['config'])
-    overrides = config_flags.get_override_values(flags.FLAGS['config'])
-    metrics = editing.run(config, workdir, source=f'{file} {overrides}')
-    print(
-      f'test error x 100: {100 * metrics["test_mse"]:.3f}, without an edit '
-      f'{100 * metrics["no_edit_mse"]:.3f}'
-    )
-  elif _MODE.value == 'evaluate':
-    for name, value in editing.evaluate(config, workdir).items():
-      print(f'{name}: {value:.6g}')
-  else:
-    print(f'edited networks: {editing.edit(config, workdir)}')
-
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'workdir'])
   app.run(main)

@@ -5,7 +5,8 @@ A pickle is a program: it names functions and has them called. Here the names
 are read first, without unpickling, and a file that asks for anything but what
 tensors are rebuilt from is refused; it is refused in the same words where torch
 is not installed. What is left is opened by torch's own restricted reader
-(weights_only=True).
+(weights_only=True). Files that also hold a config of OmegaConf are read where
+that is asked for, see `torch_configs`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ from typing import Any, BinaryIO
 import zipfile
 
 import numpy as np
+
+from ng_jax.data import torch_configs
 
 # What torch.save writes for nested dicts of tensors, numbers and texts.
 _NAMES = frozenset(
@@ -40,25 +43,28 @@ _NAMING = ('GLOBAL', 'INST')
 # The same by a name from the stack, which torch.save does not use, or by a
 # number of the extension registry.
 _HIDDEN = ('STACK_GLOBAL', 'EXT1', 'EXT2', 'EXT4')
+_BY_OPCODE = 'a name by the opcode'
 _ZIP = b'PK\x03\x04'  # How torch tells the two kinds of its files apart.
 # A file of the time before torch 1.6 is five pickles and then the numbers.
 _NUM_PICKLES = 5
 
 
-def read(path: pathlib.Path) -> Any:
+def read(path: pathlib.Path, *, configs: bool = False) -> Any:
   """Reads a file of nested dicts and lists of tensors, numbers and texts.
 
   Args:
     path: of the file.
+    configs: whether it may hold configs of OmegaConf.
 
   Returns:
-    The contents, numpy arrays in the place of tensors. Jit: no.
+    The contents, numpy arrays in the place of tensors. A config is to be turned
+    into a dict with `torch_configs.to_plain`. Jit: no.
 
   Raises:
     ValueError: no such file, a damaged one, or one that is more than tensors.
     ImportError: without torch.
   """
-  check(path)
+  names = check(path, configs=configs)
   try:
     import torch
   except ImportError as error:
@@ -66,24 +72,34 @@ def read(path: pathlib.Path) -> Any:
       f'{path} is read with torch, which is not installed; install it with pip '
       "install 'ng_jax[torch]'."
     ) from error
+  inert: list[Any] = torch_configs.stand_ins(names) if configs else []
   try:
-    content = torch.load(path, map_location='cpu', weights_only=True)
+    with torch.serialization.safe_globals(inert):
+      content = torch.load(path, map_location='cpu', weights_only=True)
     return _to_arrays(content)
   except Exception as error:  # torch raises its own, by what it met.
-    lines = str(error).strip().splitlines() or ['']
     raise ValueError(
       f'{path} cannot be read as a torch file of tensors '
-      f'({type(error).__name__}: {lines[0]}); fetch it again.'
+      f'({type(error).__name__}: {_reason(error)}); fetch it again.'
     ) from error
 
 
-def check(path: pathlib.Path) -> None:
+def _reason(error: Exception) -> str:
+  """The line of torch's message that says what it met."""
+  lines = [line.strip() for line in str(error).strip().splitlines()] or ['']
+  met = [line for line in lines if line.startswith('WeightsUnpickler error')]
+  return (met or lines)[0]
+
+
+def check(path: pathlib.Path, *, configs: bool = False) -> list[str]:
   """Refuses a file that asks for more than tensors, without unpickling it.
 
   Args:
     path: of the file; torch is not needed.
+    configs: whether it may hold configs of OmegaConf.
 
-  Jit: no.
+  Returns:
+    What it names besides tensors; nothing without configs. Jit: no.
 
   Raises:
     ValueError: no such file, a damaged one, or one whose pickle names other
@@ -96,13 +112,21 @@ def check(path: pathlib.Path) -> None:
       f'{path} must be a file of torch.save, but cannot be read ({error}); '
       'fetch it again.'
     ) from error
-  if names:
+  wrong = [name for name in names if not (configs and _is_of_a_config(name))]
+  if wrong:
     raise ValueError(
-      f'{path} must hold tensors only, but its pickle asks for '
-      f'{", ".join(repr(name) for name in names)}, which is not called: such '
-      'a file can run any program. Save its state_dict alone, where you trust '
-      'it.'
+      f'{path} must hold tensors{" and a config" if configs else ""} only, but '
+      f'its pickle asks for {", ".join(repr(name) for name in wrong)}, which '
+      'is not called: such a file can run any program. Save its state_dict '
+      'alone, where you trust it.'
     )
+  return names
+
+
+def _is_of_a_config(name: str) -> bool:
+  if name.startswith(_BY_OPCODE):
+    return False
+  return torch_configs.is_known(name) or torch_configs.may_be_mentioned(name)
 
 
 def _named(path: pathlib.Path) -> Iterator[str]:
@@ -128,7 +152,7 @@ def _names_of(file: BinaryIO) -> Iterator[str]:
     if opcode.name in _NAMING:
       yield str(argument)
     elif opcode.name in _HIDDEN:
-      yield f'a name by the opcode {opcode.name}'
+      yield f'{_BY_OPCODE} {opcode.name}'
 
 
 def _to_arrays(content: Any) -> Any:

@@ -13,6 +13,7 @@ from ng_jax import specs
 
 _MAX_OPTION, _MAX_DEPTH = 2**16, 2**10
 _MAX_NODES = 2**20
+_MAX_KERNEL = 2**8
 _MAX_WEIGHTS = 2**31
 # Where arrays of the weights are made, not only their shapes.
 MAX_MADE = 2**22
@@ -67,3 +68,18 @@ def check_options(options: Any) -> None:
         f'option {name} must have at most {_MAX_DEPTH:,} entries here, got '
         f'{len(values):,}.'
       )
+
+
+def check_kernel(kernel: tuple[int, int]) -> None:
+  """Refuses common kernels that are too large to be described by a file.
+
+  Args:
+    kernel: (height, width).
+
+  Raises:
+    ValueError: a side is not positive or too long. Jit: static.
+  """
+  if min(kernel) < 1 or max(kernel) > _MAX_KERNEL:
+    raise ValueError(
+      f'kernel must have sides from 1 to {_MAX_KERNEL} here, got {kernel}.'
+    )

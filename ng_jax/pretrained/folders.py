@@ -2,8 +2,9 @@
 """Saved models: a folder with params.safetensors and config.json.
 
 The arrays are named '<collection>/<path>'. The config holds the registry name,
-every option and the spec of one network that the model reads; it is written
-last, so a folder without it is not finished. Nothing is ever pickled.
+every option, the spec of one network that the model reads, the common kernel,
+and what is known of its training; it is written last, so a folder without it is
+not finished. Nothing is ever pickled.
 """
 
 from collections.abc import Mapping
@@ -38,6 +39,8 @@ def save_pretrained(
   variables: Mapping[str, Any],
   *,
   spec: specs.NetworkSpec,
+  kernel: tuple[int, int] | None = None,
+  details: Mapping[str, Any] | None = None,
   overwrite: bool = False,
 ) -> pathlib.Path:
   """Writes a model with its variables into a folder.
@@ -49,6 +52,9 @@ def save_pretrained(
     model: of `models.create`.
     variables: {'params': ..., 'constants': ...}, as `model.init` returns them.
     spec: of one network (the largest) that the model reads.
+    kernel: (height, width) to which convolution kernels are padded; None for
+      the largest of the spec.
+    details: what JSON can hold, such as the config and measured scores.
     overwrite: replace a saved model with other options too; one with the same
       options is always replaced.
 
@@ -65,7 +71,8 @@ def save_pretrained(
     name: np.asarray(jax.device_get(value))
     for name, value in specs.leaf_arrays(variables).items()
   }
-  _check_arrays(flat, _expected(model, spec), where='variables')
+  kernel = graphs.topology(spec, kernel).kernel
+  _check_arrays(flat, _expected(model, spec, kernel), where='variables')
   config = {
     'format': _FORMAT,
     'version': VERSION,
@@ -76,6 +83,8 @@ def save_pretrained(
       if field.name not in ('parent', 'name')
     },
     'spec': tagged.to_json(spec, name='spec'),
+    'kernel': list(kernel),
+    'details': dict(details or {}),
   }
   _check_folder(path, config, overwrite=overwrite)
   path.mkdir(parents=True, exist_ok=True)
@@ -111,7 +120,9 @@ def load_pretrained(path: str | os.PathLike[str]) -> prediction.PretrainedModel:
     bounds.check_options(options)
     bounds.check_spec(spec)
     model = models.create(config['model'], **options)
-    expected = _expected(model, spec)
+    kernel = _read_kernel(config, spec)
+    expected = _expected(model, spec, kernel)
+    details = dict(config.get('details', {}))
   except Exception as error:  # Damaged options can raise nearly anything.
     raise ValueError(
       f'{path / _CONFIG} is no saved model: {error!r}; save it again.'
@@ -119,7 +130,7 @@ def load_pretrained(path: str | os.PathLike[str]) -> prediction.PretrainedModel:
   flat = arrays.read_safetensors(path / _PARAMS)
   _check_arrays(flat, expected, where=str(path / _PARAMS))
   variables = jax.tree.map(jax.numpy.asarray, specs.from_leaf_arrays(flat))
-  return prediction.PretrainedModel(model, variables, spec)
+  return prediction.PretrainedModel(model, variables, spec, kernel, details)
 
 
 def _registry_name(model: nn.Module) -> str:
@@ -132,7 +143,20 @@ def _registry_name(model: nn.Module) -> str:
   )
 
 
-def _expected(model: nn.Module, spec: specs.NetworkSpec) -> dict[str, Any]:
+def _read_kernel(
+  config: Mapping[str, Any], spec: specs.NetworkSpec
+) -> tuple[int, int]:
+  """The common kernel; folders of earlier versions do not name it."""
+  if 'kernel' not in config:
+    return graphs.topology(spec).kernel
+  height, width = map(int, config['kernel'])
+  bounds.check_kernel((height, width))
+  return graphs.topology(spec, (height, width)).kernel
+
+
+def _expected(
+  model: nn.Module, spec: specs.NetworkSpec, kernel: tuple[int, int]
+) -> dict[str, Any]:
   """Shapes of the variables that the model has for networks of the spec."""
   weights = specs.from_leaf_arrays(
     {
@@ -142,7 +166,7 @@ def _expected(model: nn.Module, spec: specs.NetworkSpec) -> dict[str, Any]:
   )
 
   def init(weights: Any) -> Any:
-    graph = graphs.encode(graphs.topology(spec), weights)
+    graph = graphs.encode(graphs.topology(spec, kernel), weights)
     return model.init({'params': jax.random.key(0)}, graph)
 
   return specs.leaf_arrays(jax.eval_shape(init, weights))
@@ -184,12 +208,19 @@ def _check_folder(
     saved = json.loads((path / _CONFIG).read_text(encoding='utf-8'))
   except (OSError, ValueError):
     saved = None
-  if saved != config and not overwrite:
+  if not overwrite and _without_details(saved) != _without_details(config):
     raise ValueError(
       f'{path} holds another model, one with other options, or one that was '
       'not finished; choose another path, or give overwrite=True. Nothing was '
       'changed.'
     )
+
+
+def _without_details(config: Any) -> Any:
+  """What decides whether two models are the same one, trained again."""
+  if not isinstance(config, Mapping):
+    return None
+  return {name: x for name, x in config.items() if name != 'details'}
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:

@@ -26,17 +26,23 @@ class PretrainedModel:
     variables: {'params': ..., 'constants': ...}, with 'batch_stats' where the
       model has them.
     spec: of one network (the largest) that the model reads.
+    kernel: (height, width) to which the model wants convolution kernels padded;
+      None for the largest of each network.
+    details: what its folder says of its task and training, {} for nothing.
   """
 
   model: nn.Module
   variables: Variables
   spec: specs.NetworkSpec
+  kernel: tuple[int, int] | None = None
+  details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def __call__(self, graph: jraph.GraphsTuple) -> Any:
     """Applies the model in evaluation mode.
 
     Args:
-      graph: of `graphs.encode`, or what else the model reads.
+      graph: of `graphs.encode` with `graphs.topology(spec, self.kernel)`, or
+        what else the model reads.
 
     Returns:
       The model's output. Jit: yes.
@@ -64,15 +70,17 @@ def predict(
     *leaf_shape], for `models.apply_update`. Jit: no; the work inside is jitted.
 
   Raises:
-    ValueError: weights that do not fit the spec; a model that is neither.
+    ValueError: weights that do not fit the spec; a model that is neither; a
+      larger kernel than the model reads.
   """
   module, variables = _parts(model)
+  kernel = model.kernel if isinstance(model, PretrainedModel) else None
   batch = specs.check_weights(spec, weights)
   lead = len(batch)
   flat = jax.tree.map(
     lambda leaf: jax.numpy.reshape(leaf, (-1, *np.shape(leaf)[lead:])), weights
   )
-  output = _compiled(module, spec)(variables, flat)
+  output = _compiled(module, spec, kernel)(variables, flat)
   return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), output)
 
 
@@ -101,11 +109,11 @@ def _parts(model: Any) -> tuple[nn.Module, Variables]:
 
 @functools.lru_cache(maxsize=64)
 def _compiled(
-  module: nn.Module, spec: specs.NetworkSpec
+  module: nn.Module, spec: specs.NetworkSpec, kernel: tuple[int, int] | None
 ) -> Callable[
   [Variables, specs.Weights], Any
 ]:  # (variables, weights) -> output
-  topology = graphs.topology(spec)
+  topology = graphs.topology(spec, kernel)
 
   @jax.jit
   def run(variables: Variables, weights: specs.Weights) -> Any:

@@ -65,7 +65,7 @@ def create_model(
     raise ValueError(
       f'model {name!r} reads networks of one spec, but this zoo has '
       f'{len(distinct)} different ones; use one of {sorted(MIXED_MODELS)}, or '
-      'a zoo with one shape, one activation and no residuals.'
+      'a zoo with one shape of weights and no residuals.'
     )
   fields = {f.name for f in dataclasses.fields(models.MODELS[name])}
   deepest = max(distinct, key=lambda t: len(_layers(t.spec))).spec
@@ -85,6 +85,26 @@ def create_model(
     dtype=None if dtype == 'float32' else jnp.dtype(dtype),
     **options,
   )
+
+
+def seen_by(name: str, spec: specs.NetworkSpec) -> specs.NetworkSpec:
+  """What a model sees of a spec: those of one spec see no activations.
+
+  Args:
+    name: of the model.
+    spec: of a network.
+
+  Returns:
+    The spec, for the others with the activation 'none' in every neuron set.
+    Jit: static.
+  """
+  if name in MIXED_MODELS:
+    return spec
+  blind = (
+    dataclasses.replace(neurons, activation='none')
+    for neurons in spec.neuron_sets
+  )
+  return dataclasses.replace(spec, neuron_sets=tuple(blind))
 
 
 def _layers(spec: specs.NetworkSpec) -> list[str]:

@@ -2,8 +2,8 @@
 """Classification of INRs: the paper's first experiment (section 4.1).
 
 `run` trains, selects on validation and reports the test split once;
-`evaluate` and `predict` use the best checkpoint of a working directory. A
-notebook and the binary call the same functions.
+`evaluate`, `predict` and `export` use the best checkpoint of a working
+directory. A notebook and the binary call the same functions.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,7 @@ from ng_jax.train import classification_config
 from ng_jax.train import classifier
 from ng_jax.train import evaluate as evaluate_lib
 from ng_jax.train import experiment as experiment_lib
+from ng_jax.train import exporting
 from ng_jax.train import inr_sources
 from ng_jax.train import metrics
 from ng_jax.train import reports
@@ -76,13 +77,7 @@ def evaluate(
   Raises:
     ValueError: a bad config, no checkpoint, a checkpoint of another model.
   """
-  experiment, state = running.restore_best(_TASK, config, workdir)
-  found: dict[str, float] = {'step': int(state.step)}
-  with running.precision(config):
-    for split in ('validation', 'test'):
-      found |= _metrics(_evaluate(experiment, state, split), split)
-  running.write_evaluation(workdir, found)
-  return found
+  return running.evaluate(_TASK, config, workdir)
 
 
 def measure_robustness(
@@ -137,6 +132,24 @@ def predict(
   return path
 
 
+def export(
+  config: ml_collections.ConfigDict, workdir: str | pathlib.Path
+) -> pathlib.Path:
+  """Saves the best checkpoint as a model that `ng_jax.load_pretrained` reads.
+
+  Args:
+    config: of the run.
+    workdir: of the run; gets the folder model/.
+
+  Returns:
+    The folder.
+
+  Raises:
+    ValueError: a bad config, no checkpoint, a checkpoint of another model.
+  """
+  return exporting.export(_TASK, config, workdir, describe=_describe)
+
+
 def prepare(config: ml_collections.ConfigDict) -> experiment_lib.Experiment:
   """Builds the experiment of a config.
 
@@ -167,6 +180,17 @@ def prepare(config: ml_collections.ConfigDict) -> experiment_lib.Experiment:
     ),
     metric_function=classifier.make_metric_function(model, topology),
   )
+
+
+def _describe(experiment: experiment_lib.Experiment) -> exporting.Reader:
+  dataset = experiment.dataset
+  details = {
+    'task': 'classification of INRs',
+    'data': inr_sources.title(experiment.config.data),
+    'outputs': 'a logit for each class',
+    'class_names': list(dataset.class_names),
+  }
+  return exporting.Reader(experiment.model, dataset.network.spec, None, details)
 
 
 def _augmentation(

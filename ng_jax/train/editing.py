@@ -3,9 +3,9 @@
 
 A model reads a network and writes an update of its weights, so that the network
 draws an edited image: by default, the dilated one. `run` trains, selects on
-validation and reports the test split once; `evaluate` and `edit` use the best
-checkpoint of a working directory. A notebook and the binary call the same
-functions.
+validation and reports the test split once; `evaluate`, `edit` and `export` use
+the best checkpoint of a working directory. A notebook and the binary call the
+same functions.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,8 @@ from ng_jax.train import editing_data
 from ng_jax.train import editing_results
 from ng_jax.train import editor
 from ng_jax.train import experiment as experiment_lib
+from ng_jax.train import exporting
+from ng_jax.train import inr_sources
 from ng_jax.train import metrics
 from ng_jax.train import running
 from ng_jax.train import state as state_lib
@@ -89,17 +91,7 @@ def evaluate(
     ValueError: a bad config, no checkpoint, a checkpoint of another model.
   """
   config, task = _choose(config, image_edit)
-  experiment, state = running.restore_best(task, config, workdir)
-  found: dict[str, float] = {'step': int(state.step)}
-  with running.precision(config):
-    for split in experiment.splits:
-      if split != 'train':
-        measured = editing_results.measure(
-          experiment, state, split, keep_weights=False
-        )
-        found |= _metrics(measured, split)
-  running.write_evaluation(workdir, found)
-  return found
+  return running.evaluate(task, config, workdir)
 
 
 def edit(
@@ -134,6 +126,29 @@ def edit(
     shards.write(path, specs.leaf_arrays(found.weights))
     editing_results.write_errors(path.with_suffix('.csv'), experiment, found)
   return path
+
+
+def export(
+  config: ml_collections.ConfigDict,
+  workdir: str | pathlib.Path,
+  *,
+  image_edit: image_edits.ImageEdit | None = None,
+) -> pathlib.Path:
+  """Saves the best checkpoint as a model that `ng_jax.load_pretrained` reads.
+
+  Args:
+    config: of the run.
+    workdir: of the run; gets the folder model/.
+    image_edit: as for `run`.
+
+  Returns:
+    The folder.
+
+  Raises:
+    ValueError: a bad config, no checkpoint, a checkpoint of another model.
+  """
+  config, task = _choose(config, image_edit)
+  return exporting.export(task, config, workdir, describe=_describe)
 
 
 def prepare(
@@ -173,6 +188,16 @@ def prepare(
   )
 
 
+def _describe(experiment: experiment_lib.Experiment) -> exporting.Reader:
+  details = {
+    'task': f'editing of INRs: {experiment.config.edit}',
+    'data': inr_sources.title(experiment.config.data),
+    'outputs': 'an update of the weights, for models.apply_update',
+  }
+  spec = experiment.dataset.network.spec
+  return exporting.Reader(experiment.model, spec, None, details)
+
+
 def _choose(
   config: ml_collections.ConfigDict,
   image_edit: image_edits.ImageEdit | None,
@@ -209,7 +234,7 @@ def _validate(
   found = editing_results.measure(
     experiment, state, 'validation', keep_weights=False
   )
-  return {'validation_mse': found.means['mse']}
+  return _metrics(found, 'validation')
 
 
 def _test(

@@ -18,6 +18,31 @@ _DIGITS_MODELS: dict[str, dict[str, Any]] = {
   'dws_edit': {'hidden_size': 16, 'num_layers': 3},
   'mlp_edit': {'hidden_size': 256},
 }
+# Options for 4,800 INRs 2-32-32-1, and steps of 32 of them.
+_TWO_CORES_MODELS: dict[str, dict[str, Any]] = {
+  'ng_gnn_edit': {'hidden_size': 64, 'num_probes': 16, 'dropout': 0.0},
+  'ng_t_edit': {
+    'node_size': 32,
+    'edge_size': 16,
+    'attention_size': 64,
+    'node_hidden_size': 64,
+    'edge_hidden_size': 32,
+    'num_layers': 2,
+    'fourier_size': 32,
+    'num_probes': 16,
+    'dropout': 0.0,
+  },
+  'nfn_edit': {'channels': (32, 32, 32), 'fourier_size': 16},
+  'dws_edit': {'hidden_size': 16, 'num_layers': 3},
+  'mlp_edit': {'hidden_size': 256},
+}
+_TWO_CORES_STEPS = {
+  'ng_gnn_edit': 1_500,
+  'ng_t_edit': 2_000,
+  'nfn_edit': 3_000,
+  'dws_edit': 1_500,
+  'mlp_edit': 4_000,
+}
 _SMOKE_MODELS: dict[str, dict[str, Any]] = {
   'ng_gnn_edit': {'hidden_size': 8, 'num_layers': 1, 'num_probes': 4},
   'ng_t_edit': {
@@ -60,6 +85,26 @@ def _digits(config: ml_collections.ConfigDict) -> None:
     config.microbatch_size = 2
 
 
+def _two_cores(config: ml_collections.ConfigDict) -> None:
+  """A part of MNIST: a quarter of an hour on a core, without the INRs."""
+  variants.mnist_part(config)
+  config.model.update(_TWO_CORES_MODELS[config.model.name])
+  variants.digits_schedule(
+    config,
+    rate=2e-3,
+    warmup_steps=100,
+    num_steps=_TWO_CORES_STEPS[config.model.name],
+    batch_norm=config.model.name in _BATCH_NORM_MODELS,
+    slow=False,
+  )
+  config.eval_every = 250
+  if config.model.name == 'ng_t_edit':
+    config.microbatch_size = 2
+  # Of the other data set only the test split is used.
+  other = config.out_of_domain
+  other.num_train, other.num_validation, other.num_test = 2, 1, 500
+
+
 def _smoke(config: ml_collections.ConfigDict) -> None:
   """A few digits and steps: shows that everything runs, in seconds."""
   _digits(config)
@@ -98,6 +143,7 @@ _BASES: dict[str, variants.Change] = {
   'mnist': _paper,
   'fashion_mnist': _fashion_mnist,
   'digits': _digits,
+  'two_cores': _two_cores,
   'smoke': _smoke,
 }
 _MODIFIERS: dict[str, variants.Change] = {

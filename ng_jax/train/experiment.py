@@ -57,6 +57,7 @@ class Experiment:
   Attributes:
     config: of the run.
     dataset: as made or read.
+    model: that reads it.
     data: {'weights': tree [num_rows, ...], and the targets [num_rows, ...]} on
       the devices, all splits one after the other, so that one compiled program
       serves all.
@@ -73,6 +74,7 @@ class Experiment:
 
   config: ml_collections.ConfigDict
   dataset: inr.InrDataset
+  model: nn.Module
   data: dict[str, Any]
   splits: Mapping[str, Split]
   devices: list[jax.Device]
@@ -187,6 +189,7 @@ def assemble(
   return Experiment(
     config=config,
     dataset=dataset,
+    model=model,
     data=devices_lib.replicate(data, devices),
     splits=splits,
     devices=devices,

@@ -2,8 +2,8 @@
 """CNN generalization: the test accuracy of a CNN from its weights (paper, 4.2).
 
 `run` trains, selects on validation (Kendall's tau) and reports the test split
-once; `evaluate` and `predict` use the best checkpoint of a working directory. A
-notebook and the binary call the same functions.
+once; `evaluate`, `predict` and `export` use the best checkpoint of a working
+directory. A notebook and the binary call the same functions.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ import ml_collections
 
 from ng_jax import plots
 from ng_jax import processes
+from ng_jax.train import exporting
 from ng_jax.train import generalization_config
 from ng_jax.train import regression
 from ng_jax.train import running
@@ -67,13 +68,7 @@ def evaluate(
   Raises:
     ValueError: a bad config, no checkpoint, a checkpoint of another model.
   """
-  experiment, state = running.restore_best(_TASK, config, workdir)
-  found: dict[str, float] = {'step': int(state.step)}
-  with running.precision(config):
-    for split in ('validation', 'test'):
-      found |= experiment.evaluate(state, split).scalars(split)
-  running.write_evaluation(workdir, found)
-  return found
+  return running.evaluate(_TASK, config, workdir)
 
 
 def predict(
@@ -98,6 +93,36 @@ def predict(
   if processes.is_first():
     _write_predictions(path, experiment, found)
   return path
+
+
+def export(
+  config: ml_collections.ConfigDict, workdir: str | pathlib.Path
+) -> pathlib.Path:
+  """Saves the best checkpoint as a model that `ng_jax.load_pretrained` reads.
+
+  Args:
+    config: of the run.
+    workdir: of the run; gets the folder model/.
+
+  Returns:
+    The folder.
+
+  Raises:
+    ValueError: a bad config, no checkpoint, a checkpoint of another model.
+  """
+  return exporting.export(_TASK, config, workdir, describe=_describe)
+
+
+def _describe(experiment: zoo_experiment.Experiment) -> exporting.Reader:
+  largest = max(experiment.topologies, key=lambda t: t.num_edges)
+  details = {
+    'task': 'accuracy of CNNs',
+    'data': experiment.zoo.name,
+    'outputs': 'the logit of the accuracy; a sigmoid gives the accuracy',
+  }
+  return exporting.Reader(
+    experiment.model, largest.spec, largest.kernel, details
+  )
 
 
 def _write_predictions(

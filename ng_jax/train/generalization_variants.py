@@ -120,12 +120,23 @@ def _small_zoo(config: ml_collections.ConfigDict) -> None:
 
 def _fashion_mnist(config: ml_collections.ConfigDict) -> None:
   """150 shapes on Fashion-MNIST, 14 x 14: an hour or so on two cores."""
-  if config.model.name in _PARK_MODELS:
-    _park_model(config)
-    config.data.update(zoo_variants.fields('fashion_mnist_14'))
-  else:
-    config.model.update(_SMALL_MODELS[config.model.name])
-    config.data.update(zoo_variants.fields('fashion_mnist_one_spec'))
+  if config.model.name not in _PARK_MODELS:
+    _fashion_mnist_one_shape(config)
+    return
+  _short_run(config)
+  config.data.update(zoo_variants.fields('fashion_mnist_14'))
+
+
+def _fashion_mnist_one_shape(config: ml_collections.ConfigDict) -> None:
+  """The same with networks of one shape, for models that read no others."""
+  _short_run(config)
+  config.data.update(zoo_variants.fields('fashion_mnist_one_shape'))
+
+
+def _short_run(config: ml_collections.ConfigDict) -> None:
+  """Small batches and 20 epochs, with the models of the paper."""
+  known = _PARK_MODELS | {'nfn': _SMALL_MODELS['nfn']}
+  config.model.update(known[config.model.name])
   config.batch_size = 32
   config.microbatch_size = 8
   config.eval_batch_size = 32
@@ -135,18 +146,37 @@ def _fashion_mnist(config: ml_collections.ConfigDict) -> None:
 
 def _digits(config: ml_collections.ConfigDict) -> None:
   """A zoo of the 8x8 digits: minutes on two cores, no files needed."""
-  _fashion_mnist(config)
-  one_spec = config.model.name not in _PARK_MODELS
-  name = 'digits_one_spec' if one_spec else 'digits'
-  config.data.update(zoo_variants.fields(name))
+  if config.model.name not in _PARK_MODELS:
+    _digits_one_shape(config)
+    return
+  _short_run(config)
+  config.data.update(zoo_variants.fields('digits'))
+
+
+def _digits_one_shape(config: ml_collections.ConfigDict) -> None:
+  """The same with networks of one shape."""
+  _short_run(config)
+  config.data.update(zoo_variants.fields('digits_one_shape'))
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
   """A tiny zoo and a few steps: shows that everything runs, in seconds."""
-  _digits(config)
-  one_spec = config.model.name not in _PARK_MODELS
-  name = 'smoke_one_spec' if one_spec else 'smoke'
-  config.data.update(zoo_variants.fields(name))
+  if config.model.name not in _PARK_MODELS:
+    _smoke_one_shape(config)
+    return
+  _tiny_run(config)
+  config.data.update(zoo_variants.fields('smoke'))
+
+
+def _smoke_one_shape(config: ml_collections.ConfigDict) -> None:
+  """The same with networks of one shape."""
+  _tiny_run(config)
+  config.data.update(zoo_variants.fields('smoke_one_shape'))
+
+
+def _tiny_run(config: ml_collections.ConfigDict) -> None:
+  """Six steps of a small model."""
+  _short_run(config)
   config.model.update(_SMOKE_MODELS[config.model.name])
   config.batch_size = 4
   config.eval_batch_size = 4
@@ -155,6 +185,11 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
   config.num_steps = 6
   config.eval_every = 3
   config.log_every = 2
+
+
+def _np(config: ml_collections.ConfigDict) -> None:
+  """NFN-NP: also inputs and outputs may be permuted; for 'nfn'."""
+  variants.set_model(config, variant='np')
 
 
 def _no_activations(config: ml_collections.ConfigDict) -> None:
@@ -166,10 +201,16 @@ _BASES: dict[str, variants.Change] = {
   'paper': _paper,
   'small_zoo': _small_zoo,
   'fashion_mnist': _fashion_mnist,
+  'fashion_mnist_one_shape': _fashion_mnist_one_shape,
   'digits': _digits,
+  'digits_one_shape': _digits_one_shape,
   'smoke': _smoke,
+  'smoke_one_shape': _smoke_one_shape,
 }
-_MODIFIERS: dict[str, variants.Change] = {'no_activations': _no_activations}
+_MODIFIERS: dict[str, variants.Change] = {
+  'no_activations': _no_activations,
+  'np': _np,
+}
 
 
 def make_config(model: str, variant: str) -> ml_collections.ConfigDict:

@@ -116,6 +116,53 @@ def restore_best(
     return experiment, train_and_test.restore(experiment, store, best)
 
 
+def measure_best(
+  task: Task,
+  config: ml_collections.ConfigDict,
+  workdir: str | pathlib.Path,
+) -> tuple[Experiment, state_lib.TrainState, Metrics]:
+  """Measures the checkpoint that is best on validation.
+
+  Args:
+    task: of the experiment.
+    config: of the run, or with other data for networks of the same spec.
+    workdir: of the run.
+
+  Returns:
+    The experiment, the state, and 'step' with the metrics of `task.validate`
+    and `task.test`.
+
+  Raises:
+    ValueError: as `restore_best`.
+  """
+  experiment, state = restore_best(task, config, workdir)
+  found: Metrics = {'step': int(state.step)}
+  with precision(config):
+    found |= task.validate(experiment, state)
+    found |= task.test(experiment, state)[0]
+  return experiment, state, found
+
+
+def evaluate(
+  task: Task,
+  config: ml_collections.ConfigDict,
+  workdir: str | pathlib.Path,
+) -> Metrics:
+  """Measures the best checkpoint, and writes evaluation.json.
+
+  Args: as `measure_best`.
+
+  Returns:
+    Its metrics.
+
+  Raises:
+    ValueError: as `restore_best`.
+  """
+  _, _, found = measure_best(task, config, workdir)
+  write_evaluation(workdir, found)
+  return found
+
+
 def precision(
   config: ml_collections.ConfigDict,
 ) -> contextlib.AbstractContextManager[Any]:

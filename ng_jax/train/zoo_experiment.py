@@ -40,6 +40,8 @@ class Experiment:
   Attributes:
     config: of the run.
     zoo: as made or read.
+    model: that reads it.
+    topologies: of the rows, with one common kernel.
     layout: turns rows of the zoo, all splits one after the other, into batches.
     rows: {split: row numbers}.
     devices: that the run works on.
@@ -52,6 +54,8 @@ class Experiment:
 
   config: ml_collections.ConfigDict
   zoo: cnn_zoo.CnnZoo
+  model: nn.Module
+  topologies: list[graphs.Topology]
   layout: layouts_lib.Layout
   rows: Mapping[str, np.ndarray]
   devices: list[jax.Device]
@@ -115,7 +119,7 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
   devices = devices_lib.choose(config.num_devices)
   zoo = zoo_sources.load(config.data)
   _check_finite(zoo)
-  topologies, rows = _topologies(zoo)
+  topologies, rows = _topologies(zoo, config.model.name)
   options = config.model.to_dict()
   model = accuracy_predictor.create_model(
     options.pop('name'),
@@ -139,18 +143,7 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
       variables, optimizer, key=jax.random.fold_in(key, _TRAINING)
     )
 
-  loss = accuracy_predictor.make_loss_function(
-    model,
-    unpack,
-    loss=config.loss,
-    augmentation=perturb.Perturb(**config.augmentation.to_dict()),
-  )
-  train = functools.partial(
-    steps.train_step,
-    loss_function=loss,
-    optimizer=optimizer,
-    microbatch_size=layout.microbatch_size,
-  )
+  train, evaluate = _make_steps(config, model, unpack, optimizer, layout)
   compiled = devices_lib.make_step(train, devices, donate_state=True)
 
   def train_step(state: state_lib.TrainState, _: Any, chosen: Any) -> Any:
@@ -162,23 +155,45 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
   return Experiment(
     config=config,
     zoo=zoo,
+    model=model,
+    topologies=topologies,
     layout=layout,
     rows=rows,
     devices=devices,
     learning_rate=learning_rate,
     init=jax.jit(init),
     train_step=train_step,
-    eval_step=devices_lib.make_step(
-      functools.partial(
-        steps.eval_step,
-        metric_function=accuracy_predictor.make_metric_function(
-          model, unpack, loss=config.loss
-        ),
-        microbatch_size=layout.microbatch_size,
-      ),
-      devices,
-    ),
+    eval_step=devices_lib.make_step(evaluate, devices),
   )
+
+
+def _make_steps(
+  config: ml_collections.ConfigDict,
+  model: nn.Module,
+  unpack: accuracy_predictor.Unpack,
+  optimizer: optax.GradientTransformation,
+  layout: layouts_lib.Layout,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+  """The training and the evaluation step of one device."""
+  train = functools.partial(
+    steps.train_step,
+    loss_function=accuracy_predictor.make_loss_function(
+      model,
+      unpack,
+      loss=config.loss,
+      augmentation=perturb.Perturb(**config.augmentation.to_dict()),
+    ),
+    optimizer=optimizer,
+    microbatch_size=layout.microbatch_size,
+  )
+  evaluate = functools.partial(
+    steps.eval_step,
+    metric_function=accuracy_predictor.make_metric_function(
+      model, unpack, loss=config.loss
+    ),
+    microbatch_size=layout.microbatch_size,
+  )
+  return train, evaluate
 
 
 def _example(layout: layouts_lib.Layout, rows: np.ndarray) -> tuple[Any, Any]:
@@ -201,14 +216,17 @@ def _check_finite(zoo: cnn_zoo.CnnZoo) -> None:
 
 
 def _topologies(
-  zoo: cnn_zoo.CnnZoo,
+  zoo: cnn_zoo.CnnZoo, model: str
 ) -> tuple[list[graphs.Topology], dict[str, np.ndarray]]:
   """Topologies of all rows, with one common kernel, and rows of the splits."""
   all_specs = [s for x in zoo.splits.values() for s in x.network_specs]
   distinct = set(all_specs)
   kernels = [graphs.topology(spec).kernel for spec in distinct]
   kernel = (max(k[0] for k in kernels), max(k[1] for k in kernels))
-  made = {spec: graphs.topology(spec, kernel) for spec in distinct}
+  made = {
+    spec: graphs.topology(accuracy_predictor.seen_by(model, spec), kernel)
+    for spec in distinct
+  }
   rows, first = {}, 0
   for name, split in zoo.splits.items():
     rows[name] = np.arange(first, first + len(split))

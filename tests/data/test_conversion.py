@@ -133,7 +133,9 @@ def test_a_killed_conversion_goes_on(
         _settings(source), files.parent / 'data', source_dir=files
       )
   monkeypatch.setattr(
-    torch_files, 'read', lambda path: read.append(path) or read_file(path)
+    torch_files,
+    'read',
+    lambda path, **kwargs: read.append(path) or read_file(path, **kwargs),
   )
   with caplog.at_level('INFO', logger='absl'):
     path = conversion.convert(

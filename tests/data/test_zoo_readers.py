@@ -3,6 +3,7 @@
 
 import dataclasses
 import gzip
+import os
 
 import jax
 import ml_collections
@@ -243,6 +244,33 @@ def test_the_small_zoo_needs_final_checkpoints(tmp_path):
     ValueError, match=r'at least 5 checkpoints of step 40, .* \[0, 86\]'
   ):
     small_zoo.read(tmp_path, final_step=40)
+
+
+class _Evil:
+  """Makes a folder when it is unpickled."""
+
+  def __init__(self, path):
+    self.path = str(path)
+
+  def __reduce__(self):
+    return os.mkdir, (self.path,)
+
+
+def test_malicious_arrays_are_refused_and_not_run(own, tmp_path):
+  mark = tmp_path / 'it_ran'
+  evil = np.array([_Evil(mark)], dtype=object)
+  np.savez(own / 'net_0.npz', evil=evil)
+  with pytest.raises(ValueError, match='net_0.npz must be a .safetensors or'):
+    folder.read(own)
+  zoo = tmp_path / 'zoo'
+  zoo.mkdir()
+  zoo_files.write_small_zoo(zoo)
+  np.save(zoo / 'weights.npy', np.repeat(evil, 20)[:, None])
+  with pytest.raises(ValueError, match='weights.npy must be an array file of'):
+    small_zoo.read(zoo)
+  assert not mark.exists()
+  np.load(zoo / 'weights.npy', allow_pickle=True)
+  assert mark.exists()  # The file is one that would have run.
 
 
 # By name.

@@ -58,7 +58,9 @@ def stand_in(monkeypatch) -> None:
     import torch  # noqa: F401
   except ImportError:
     monkeypatch.setattr(
-      torch_files, 'read', lambda path: pickle.loads(path.read_bytes())
+      torch_files,
+      'read',
+      lambda path, **unused: pickle.loads(path.read_bytes()),
     )
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import ng_jax
 from ng_jax.data import cnn_zoo
 from tests.end_to_end import binaries
 
@@ -45,13 +46,16 @@ def test_two_processes_make_a_zoo(made, shared):
 
 
 @pytest.mark.parametrize(
-  'model',
+  ('model', 'variant'),
   [
-    pytest.param(name, marks=pytest.mark.slow)
-    for name in ('gnn', 'transformer', 'statnn', 'nfn')
+    pytest.param(model, variant, marks=pytest.mark.slow)
+    for model, variant in (
+      *((name, 'smoke') for name in ('gnn', 'transformer', 'statnn', 'nfn')),
+      ('nfn', 'smoke+np'),
+    )
   ],
 )
-def test_train_evaluate_predict(model, made, shared, tmp_path):
+def test_train_evaluate_predict(model, variant, made, shared, tmp_path):
   def run(mode):
     done = binaries.call(
       'cnn_generalization.py',
@@ -76,6 +80,11 @@ def test_train_evaluate_predict(model, made, shared, tmp_path):
   assert run('predict') == ['predictions: run/predictions.csv']
   with (tmp_path / 'run' / 'predictions.csv').open(newline='') as file:
     assert len(list(csv.DictReader(file))) == 3
+  assert run('export') == ['model: run/model']
+  exported = ng_jax.load_pretrained(tmp_path / 'run' / 'model')
+  assert exported.details['scores']['test_tau'] == pytest.approx(
+    last['test_tau'], rel=1e-5
+  )
 
 
 def test_unknown_variants_are_listed(shared, tmp_path):

@@ -25,13 +25,19 @@ _SHAPES = (
 )
 
 
-def make(*, num_shapes=3, flip_activations=False):
-  """Makes the zoo; its networks depend on their number alone."""
+def make(*, num_shapes=3, flip_activations=False, flip_every=1):
+  """Makes the zoo; its networks depend on their number alone.
+
+  With flip_activations, every so many have other activations.
+  """
   splits, number = {}, 0
   for name, size in _SIZES.items():
     found = [_draw(number + i, num_shapes) for i in range(size)]
     if flip_activations:
-      found = [(_flip(network), weights) for network, weights in found]
+      found = [
+        (_flip(network) if i % flip_every == 0 else network, weights)
+        for i, (network, weights) in enumerate(found)
+      ]
     targets = [1 / (1 + np.exp(-3 * _slope(w))) for _, w in found]
     numbers = np.arange(number, number + size, dtype=np.int32)
     splits[name] = loading.ZooSplit(

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests read of finished runs, and how two of them are compared."""
 
+import json
+
 import jax
 import numpy as np
 
+from ng_jax import pretrained
 from ng_jax.train import checkpoints
 from ng_jax.train import logging as logging_lib
 
@@ -38,3 +41,14 @@ def assert_equal_metrics(a, b):
   assert set(a) == set(b)
   for name in set(a) - {'steps_per_second'}:
     assert a[name] == b[name], name
+
+
+def load_exported(folder, config, found):
+  """Loads what `export` wrote, and checks what it says of the run."""
+  model = pretrained.load_pretrained(folder)
+  assert model.details['scores'] == found
+  saved = model.details['config']
+  assert saved['optimizer'] == config.optimizer.to_dict()
+  assert not {'data_dir', 'image_dir'} & set(saved['data'])
+  assert '/' not in json.dumps(model.details)
+  return model

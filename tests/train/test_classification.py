@@ -94,6 +94,10 @@ def check_workdir(config, workdir, metrics):
   assert written['model']['name'] == 'ng_gnn'
   again = classification.run(config, workdir)
   assert again == metrics
+  found = classification.evaluate(config, workdir)
+  folder = classification.export(config, workdir)
+  model = runs.load_exported(folder, config, found)
+  assert len(model.details['class_names']) == 10
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_default_models_are_the_papers():
 def test_variants_and_modifiers():
   make = editing_variants.make_config
   for model in _EDITORS:
-    for base in ('paper', 'mnist', 'fashion_mnist', 'digits', 'smoke'):
+    for base in ('mnist', 'fashion_mnist', 'digits', 'two_cores', 'smoke'):
       editing_config.check(make(model, base + '+small'))
     assert make(model, 'digits').data.source == 'digits'
   assert make('ng_t_edit', 'paper+probes_64').model.num_probes == 64
@@ -125,6 +125,24 @@ def test_networks_out_of_the_domain_may_change_when_resuming():
     config_lib.check_unchanged(
       new, config_lib.to_json_types(old), workdir='runs/x'
     )
+
+
+@pytest.mark.parametrize('model', _EDITORS)
+def test_two_cores_share_one_set_of_networks(model):
+  config = editing_variants.make_config(model, 'two_cores+out_of_domain')
+  data = config.data
+  assert (data.source, data.num_train, data.num_steps) == (
+    'mnist',
+    4_000,
+    2_000,
+  )
+  assert (data.num_validation, data.num_test) == (300, 500)
+  other = editing_data.out_of_domain_config(config)
+  assert other.source == 'fashion_mnist' and other.num_test == 500
+  assert other.num_train + other.num_validation < 5
+  plain = editing_variants.make_config(model, 'two_cores')
+  assert plain.out_of_domain.source == ''
+  assert plain.data.to_dict() == data.to_dict()
 
 
 def test_data_of_networks_out_of_the_domain():

@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 
 from ng_jax import graphs
+from ng_jax import pretrained
+from ng_jax.data import cnn_zoo
+from ng_jax.data import settings as settings_lib
+from ng_jax.data.cnn_zoo import runs as runs_lib
 from ng_jax.train import accuracy_predictor
 from ng_jax.train import generalization
 from ng_jax.train import generalization_config
@@ -152,12 +156,27 @@ def _check_workdir(config, workdir, expected):
   path = generalization.predict(config, workdir)
   with path.open(newline='') as file:
     rows = list(csv.DictReader(file))
+  _check_export(config, workdir, found, rows)
   columns = [[float(r[k]) for r in rows] for k in ('accuracy', 'prediction')]
   assert regression.kendall_tau(*map(np.array, columns)) == pytest.approx(
     expected['test_tau']
   )
   pictures = {p.name for p in (workdir / 'pictures').iterdir()}
   assert pictures == {'learning_curves.png', 'predictions.png'}
+
+
+def _check_export(config, workdir, found, rows):
+  """A model that says of a test network, alone, what the run said."""
+  folder = generalization.export(config, workdir)
+  model = runs.load_exported(folder, config, found)
+  network, row = random_zoo.make().splits['test'], rows[0]
+  assert row['network'] == network.names[0]
+  logit = pretrained.predict(
+    model, network.network_specs[0], network.weights[0]
+  )
+  assert jax.nn.sigmoid(logit[0]) == pytest.approx(
+    float(row['prediction']), rel=1e-4
+  )
 
 
 def test_learns_what_the_weights_say(monkeypatch, tmp_path):
@@ -276,6 +295,36 @@ def test_nfn_reads_one_spec(monkeypatch):
     zoo_experiment.prepare(_config('nfn'))
 
 
+@pytest.mark.parametrize(
+  ('model', 'variant', 'layout', 'num_seen'),
+  [
+    ('nfn', 'smoke', layouts.OnDevice, 1),
+    ('nfn', 'smoke+np', layouts.OnDevice, 1),
+    ('ng_gnn', 'smoke_one_shape', mixed_batches.Concatenated, 2),
+  ],
+)
+def test_one_shape_may_have_several_activations(
+  model, variant, layout, num_seen, monkeypatch
+):
+  zoo = random_zoo.make(num_shapes=1, flip_activations=True, flip_every=2)
+  assert len({s for x in zoo.splits.values() for s in x.network_specs}) == 2
+  _use(monkeypatch, zoo)
+  config = generalization_variants.make_config(model, variant)
+  experiment = zoo_experiment.prepare(config)
+  # NFN sees the weights alone, the neural graph says what neurons do.
+  assert len(set(experiment.topologies)) == num_seen
+  assert isinstance(experiment.layout, layout)
+  if model == 'nfn':
+    assert experiment.model.variant == ('np' if 'np' in variant else 'hnp')
+    data = experiment.layout.batch(np.arange(4)).data
+    jax.eval_shape(
+      experiment.eval_step,
+      jax.eval_shape(experiment.init),
+      data,
+      np.arange(4, dtype=np.int32),
+    )
+
+
 def test_weights_must_be_finite(monkeypatch):
   zoo = random_zoo.make()
   zoo.splits['test'].weights[3]['conv_1']['bias'] = np.array([np.inf, 1.0])
@@ -304,8 +353,33 @@ def test_refuses_unknown_models_and_variants():
     generalization_config.default_config('dws')
   with pytest.raises(ValueError, match="unknown variant 'huge'"):
     generalization_variants.make_config('ng_gnn', 'huge')
+  with pytest.raises(ValueError, match='sets variant, which the model .ng_gnn'):
+    generalization_variants.make_config('ng_gnn', 'smoke+np')
   with pytest.raises(ValueError, match='sets activation_embedding, which the'):
     generalization_variants.make_config('statnn', 'smoke+no_activations')
+
+
+def test_the_zoo_of_one_shape_is_as_the_small_zoo():
+  # Spec 6.4: three convolutions of 16 channels, 3 x 3, no residuals.
+  fields = generalization_variants.make_config(
+    'nfn', 'fashion_mnist_one_shape'
+  ).data.to_dict()
+  assert (
+    generalization_variants.make_config('nfn', 'fashion_mnist').data.to_dict()
+    == fields
+  )
+  settings, _ = settings_lib.split_config(
+    cnn_zoo.ZooSettings,
+    {
+      k: v for k, v in fields.items() if k not in ('kind', 'path', 'split_file')
+    },
+  )
+  chosen = runs_lib.choose(settings, input_channels=1, num_classes=10)
+  assert {run.network.channels for run in chosen} == {(1, 16, 16, 16)}
+  assert {run.network.residual for run in chosen} == {(-1, -1, -1)}
+  assert len(chosen) == 150 and settings.image_size == 14
+  assert len({run.network.layer_activations for run in chosen}) == 8
+  assert len({run.learning_rate for run in chosen}) == 5
 
 
 def test_published_settings():
@@ -319,5 +393,7 @@ def test_published_settings():
   assert (small.loss, small.model.hidden_size) == ('mse', 256)
   assert not small.model.linear_as_conv
   assert (small.augmentation.noise, small.eval_every) == (0.1, 100)
+  nfn = generalization_variants.make_config('nfn', 'paper')
+  assert (nfn.data.kind, nfn.model.variant) == ('small_zoo', 'hnp')
   other = generalization_variants.make_config('ng_t', 'small_zoo')
   assert (other.loss, other.batch_size) == ('bce', 192)

@@ -81,6 +81,8 @@ def check_evaluation(config, workdir, last):
   assert found['validation_mse'] == pytest.approx(last['best_validation_mse'])
   for name in ('test_mse', 'no_edit_mse'):
     assert found[name] == pytest.approx(last[name], rel=1e-6)
+  model = runs.load_exported(editing.export(config, workdir), config, found)
+  assert model.details['task'] == 'editing of INRs: dilate'
   path = editing.edit(config, workdir)
   edited = specs.from_leaf_arrays(safetensors.numpy.load_file(path))
   inputs = editing.prepare(config).dataset

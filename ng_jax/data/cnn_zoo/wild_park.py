@@ -6,9 +6,10 @@
 
 A checkpoint holds 'model', a state_dict with layers.<i>.weight, .bias and
 fc.weight, .bias, and 'config': channels, kernel_size, stride, padding,
-residual, activation, n_classes. Files are opened with weights_only=True, so
-nothing in them is run; a config that is more than a dict of numbers, texts and
-lists is refused with the name of what it is.
+residual, activation, n_classes. The published config is an object of OmegaConf
+that holds a dataclass of the project; neither is needed. Files are opened with
+weights_only=True, and the objects of a config are replaced by inert ones, so
+nothing in a file is run; what else it asks for is refused by name.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ import numpy as np
 
 from ng_jax import networks
 from ng_jax import specs
+from ng_jax.data import torch_configs
 from ng_jax.data import torch_files
 from ng_jax.data.cnn_zoo import checks
 from ng_jax.data.cnn_zoo import loading
@@ -166,14 +168,15 @@ def read_checkpoint(
       or one whose arrays contradict its config.
     ImportError: without torch.
   """
-  content = torch_files.read(path)
+  content = torch_files.read(path, configs=True)
   try:
-    config, model = content['config'], dict(content['model'])
+    config = torch_configs.to_plain(content['config'])
+    model = dict(content['model'])
     fields = {name: config[name] for name in _FIELDS}
   except (KeyError, TypeError, ValueError) as error:
     raise ValueError(
-      f"{path} must be a checkpoint with 'model' and 'config', a plain dict "
-      f'with {list(_FIELDS)}, but cannot be read ({error!r}); fetch it again.'
+      f"{path} must be a checkpoint with 'model' and 'config', which must have "
+      f'{list(_FIELDS)}, but cannot be read ({error!r}); fetch it again.'
     ) from error
   try:
     return to_weights(fields, model)
