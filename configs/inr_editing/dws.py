@@ -12,7 +12,7 @@ paper, mnist: 55,000 MNIST INRs, trained as NG-GNN is, with learned scales of
 fashion_mnist: the same on Fashion-MNIST. Not run here.
 digits: five INRs of each 8x8 digit, three layers of 16 features, 600 steps.
   Not run here.
-two_cores: 4,800 MNIST INRs (4,000 to train on), width 16, 1,500 steps. The INRs
+two_cores: 11,000 MNIST INRs (8,000 to train on), width 16, 1,500 steps; they
   take 40 minutes or so on two cores, once for all models. Not run to the end
   here.
 smoke: a few digits and steps, to show that everything runs. Under two minutes.

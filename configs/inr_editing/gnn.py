@@ -16,7 +16,7 @@ digits: five INRs of each 8x8 digit, width 64, 16 probes, 1,000 steps. Squared
   error x 100 on the test networks 4.17, one seed, 27.63 without an edit, 5.35
   for the mean target of the training networks; seven minutes on two shared
   CPU cores (2026-11-24, jax 0.10.1), the INRs not included.
-two_cores: 4,800 MNIST INRs (4,000 to train on), width 64, 16 probes, 1,500
+two_cores: 11,000 MNIST INRs (8,000 to train on), width 64, 16 probes, 1,500
   steps. 0.4 seconds of processor time a step (AMD EPYC, jax 0.10.1, measured
   without probes), 10 to 12 minutes on a core, the INRs not included, which take
   40 minutes or so on two cores, once for all models. Not run to the end here.

@@ -13,7 +13,7 @@ digits: five INRs of each 8x8 digit, hidden layers of 256, 1,000 steps. Squared
   error x 100 on the test networks 10.48, one seed, 27.63 without an edit; under
   a minute on two shared CPU cores (2026-11-24, jax 0.10.1), the INRs not
   included.
-two_cores: 4,800 MNIST INRs (4,000 to train on), width 256, 4,000 steps. The
+two_cores: 11,000 MNIST INRs (8,000 to train on), width 256, 4,000 steps. The
   INRs take 40 minutes or so on two cores, once for all models. Not run to the
   end here.
 smoke: a few digits and steps, to show that everything runs. Under a minute.

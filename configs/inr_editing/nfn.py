@@ -14,7 +14,7 @@ digits: five INRs of each 8x8 digit, three layers of 64 channels, 1,000 steps.
   Squared error x 100 on the test networks 5.26, one seed, 27.63 without an
   edit, 5.35 for the mean target of the training networks; two minutes on two
   shared CPU cores (2026-11-24, jax 0.10.1), the INRs not included.
-two_cores: 4,800 MNIST INRs (4,000 to train on), width 32, 3,000 steps. 0.03
+two_cores: 11,000 MNIST INRs (8,000 to train on), width 32, 3,000 steps. 0.03
   seconds of processor time a step, 2 minutes on a core (AMD EPYC, jax 0.10.1),
   the INRs not included, which take 40 minutes or so on two cores, once for all
   models. Not run to the end here.

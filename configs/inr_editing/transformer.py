@@ -12,7 +12,7 @@ paper, mnist: 55,000 MNIST INRs, 200 epochs of 430 steps, warm-up over 10,000,
 fashion_mnist: the same on Fashion-MNIST. Not run here.
 digits: five INRs of each 8x8 digit, two blocks, 16 probes, 600 steps. Not run
   here.
-two_cores: 4,800 MNIST INRs (4,000 to train on), two narrow blocks, 16 probes,
+two_cores: 11,000 MNIST INRs (8,000 to train on), two narrow blocks, 16 probes,
   2,000 steps. 0.32 seconds of processor time a step, 11 minutes on a core (AMD
   EPYC, jax 0.10.1), the INRs not included, which take 40 minutes or so on two
   cores, once for all models. Not run to the end here.

@@ -18,7 +18,7 @@ _DIGITS_MODELS: dict[str, dict[str, Any]] = {
   'dws_edit': {'hidden_size': 16, 'num_layers': 3},
   'mlp_edit': {'hidden_size': 256},
 }
-# Options for 4,800 INRs 2-32-32-1, and steps of 32 of them.
+# Options for 11,000 INRs 2-32-32-1, and steps of 32 of them.
 _TWO_CORES_MODELS: dict[str, dict[str, Any]] = {
   'ng_gnn_edit': {'hidden_size': 64, 'num_probes': 16, 'dropout': 0.0},
   'ng_t_edit': {

@@ -133,10 +133,10 @@ def test_two_cores_share_one_set_of_networks(model):
   data = config.data
   assert (data.source, data.num_train, data.num_steps) == (
     'mnist',
-    4_000,
+    8_000,
     2_000,
   )
-  assert (data.num_validation, data.num_test) == (300, 500)
+  assert (data.num_validation, data.num_test) == (1_000, 2_000)
   other = editing_data.out_of_domain_config(config)
   assert other.source == 'fashion_mnist' and other.num_test == 500
   assert other.num_train + other.num_validation < 5
