@@ -73,7 +73,8 @@ path = editing.edit(config, workdir)
 edited = specs.from_leaf_arrays(safetensors_numpy.load_file(path))
 dataset = inr_sources.load(config.data)
 network, test = dataset.network, dataset.split('test')
-rows = slice(0, 8)
+num_views = dataset.settings.num_views  # Networks that draw one image.
+rows = slice(0, 8 * num_views, num_views)
 before, after = (
   np.asarray(
     network.render_pixels(

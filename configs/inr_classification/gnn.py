@@ -8,8 +8,7 @@ A variant is a base, then any modifiers, joined by '+': 'paper+probes_64'.
 
 paper, mnist: 55,000 MNIST INRs, 200 epochs of 430 steps, no probes. Not run
   here; the paper has 91.4 +- 0.6 % test accuracy, 83.9 +- 0.3 % without
-  positions ('no_positions'),
-  about 97 to 98 % with 'probes_64'.
+  positions ('no_positions'), about 97 to 98 % with 'probes_64'.
 fashion_mnist: the same on Fashion-MNIST. Not run here; the paper has
   68.0 +- 0.2 %.
 digits: five INRs of each 8x8 digit, 64 probes, 2,000 steps. Four minutes

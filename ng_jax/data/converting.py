@@ -9,7 +9,8 @@
 
 Only the networks of one shard are in memory at once. A shard appears whole,
 under its final name, so a killed run goes on at the first missing one and gives
-the same files to the byte.
+the same files to the byte. Of several processes (`ng_jax.processes`) each
+writes every so-many-th shard, and the first alone writes the rest.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from typing import Any
 from absl import logging
 import tqdm
 
+from ng_jax import processes
 from ng_jax.data import claims
 from ng_jax.data import making
 from ng_jax.data import published
@@ -98,22 +100,43 @@ def convert(
     logging.info('Found the finished data set %s.', folder)
     return folder
   claims.claim(folder, settings, {'sha256': {}})
+  files = list(_shards(folder / SHARDS, plan, settings.chunk_size))
+  is_written = (folder / plan.name / _VERSION).exists()
+  if not is_written:
+    share = processes.share()
+    _write_shards(folder, plan, files[share.index :: share.count])
+  processes.wait(f'shards of {folder.name}')
+  if processes.is_first():
+    if not is_written:
+      _assemble(folder, plan, files)
+    _describe(folder, plan, settings)
+  processes.wait(f'converted {folder.name}')
+  return folder
+
+
+def _assemble(
+  folder: pathlib.Path, plan: Plan, files: Sequence[_Shard]
+) -> None:
+  """Makes a TFDS data set of the shards."""
+  lengths: dict[str, list[int]] = {split: [] for split in plan.splits}
+  for file in files:
+    lengths[file.split].append(len(file))
+  tfds_folder.write_metadata(
+    folder / SHARDS,
+    name=plan.name,
+    features=plan.features,
+    shard_lengths=lengths,
+    description=f'{plan.title}; see README.md beside this folder.',
+  )
   finished = folder / plan.name / _VERSION
-  if not finished.exists():
-    files = list(_shards(folder / SHARDS, plan, settings.chunk_size))
-    _write_shards(folder, plan, files)
-    lengths: dict[str, list[int]] = {split: [] for split in plan.splits}
-    for file in files:
-      lengths[file.split].append(len(file))
-    tfds_folder.write_metadata(
-      folder / SHARDS,
-      name=plan.name,
-      features=plan.features,
-      shard_lengths=lengths,
-      description=f'{plan.title}; see README.md beside this folder.',
-    )
-    finished.parent.mkdir(exist_ok=True)
-    (folder / SHARDS).rename(finished)
+  finished.parent.mkdir(exist_ok=True)
+  (folder / SHARDS).rename(finished)
+
+
+def _describe(
+  folder: pathlib.Path, plan: Plan, settings: published.PublishedSettings
+) -> None:
+  """Writes what says that the set is finished."""
   tfds_folder.clean(folder, ('*.tmp*',))
   counts = {split: len(items) for split, items in plan.splits.items()}
   card = {
@@ -123,7 +146,6 @@ def convert(
   }
   shards.write_text(folder / making.README, _readme(plan, card))
   shards.write_text(folder / making.CARD, json.dumps(card, indent=2) + '\n')
-  return folder
 
 
 def _shards(

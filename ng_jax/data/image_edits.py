@@ -27,7 +27,7 @@ def dilate(image: np.ndarray) -> np.ndarray:
   """Dilation by a 3x3 square: the largest of a pixel and its neighbours.
 
   Neighbours outside the image do not count. The paper's style edit of MNIST
-  (section 4.2; one iteration of OpenCV's `dilate`).
+  (section 4.1; one iteration of OpenCV's `dilate`).
 
   Args:
     image: [rows, columns, channels] uint8; channels are independent.

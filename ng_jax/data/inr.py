@@ -12,7 +12,6 @@ A data set lies in a folder named by a hash of its settings and is made once.
 from collections.abc import Mapping
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 from typing import Any
@@ -28,6 +27,8 @@ from ng_jax.data import published
 from ng_jax.data import settings as settings_lib
 from ng_jax.data import shards
 from ng_jax.data import tfds_folder
+from ng_jax.files import texts
+from ng_jax.specs import bounds
 
 InrSettings = inr_settings.InrSettings
 settings_from_dict = inr_settings.from_dict
@@ -150,17 +151,8 @@ def load(path: str | os.PathLike[str]) -> InrDataset:
     ValueError: no data set there, an unfinished one, or damaged files.
   """
   path = pathlib.Path(path)
-  try:
-    card = json.loads((path / making.CARD).read_text(encoding='utf-8'))
-    images = card['images']
-    settings, network = _made_with(card)
-    counts = card['num_networks']
-  except (OSError, KeyError, json.JSONDecodeError) as error:
-    raise ValueError(
-      f'{path} must hold a finished INR data set, but its {making.CARD} cannot '
-      f'be read ({error!r}); make the set again with the same settings, which '
-      'continues where it stopped.'
-    ) from error
+  fields = _read_card(path)
+  spec, counts = fields['network'].spec, fields['card']['num_networks']
   splits = {}
   for name in SPLITS:
     file = path / making.ARRAYS / f'{name}.safetensors'
@@ -168,16 +160,39 @@ def load(path: str | os.PathLike[str]) -> InrDataset:
       arrays = shards.read(file, num_rows=counts[name])
     else:
       arrays = _read_tfds(path, name)
-    splits[name] = _to_split(network.spec, arrays)
-  return InrDataset(
-    path=path,
-    settings=settings,
-    card=card,
-    network=network,
-    splits=splits,
-    class_names=tuple(images['class_names']),
-    max_value=images['max_value'],
-  )
+    try:
+      splits[name] = _to_split(spec, arrays)
+    except (KeyError, ValueError) as error:
+      raise ValueError(
+        f'the split {name!r} of {path} must hold the networks of its '
+        f'{making.CARD}, but does not ({error}); delete {path} and make the '
+        'set again.'
+      ) from error
+  return InrDataset(path=path, splits=splits, **fields)
+
+
+def _read_card(path: pathlib.Path) -> dict[str, Any]:
+  """Fields of the data set that its card tells."""
+  try:
+    card = texts.read_json(path / making.CARD)
+    settings, network = _made_with(card)
+    return {
+      'card': {**card, 'num_networks': _read_counts(card)},
+      'settings': settings,
+      'network': network,
+      'class_names': tuple(map(str, card['images']['class_names'])),
+      'max_value': int(card['images']['max_value']),
+    }
+  except Exception as error:  # A damaged card can raise nearly anything.
+    raise ValueError(
+      f'{path} must hold a finished INR data set, but its {making.CARD} cannot '
+      f'be read ({error!r}); make the set again with the same settings, which '
+      'continues where it stopped.'
+    ) from error
+
+
+def _read_counts(card: dict[str, Any]) -> dict[str, int]:
+  return {name: int(card['num_networks'][name]) for name in SPLITS}
 
 
 def _to_split(
@@ -210,9 +225,13 @@ def _made_with(
   if converted is not None:
     fields = card['network']
     sizes = tuple(fields['layer_sizes'])
-    return converted, networks.Siren(sizes, fields['variant'], fields['w0'])
+    network = networks.Siren(sizes, fields['variant'], fields['w0'])
+    bounds.check_spec(network.spec)
+    return converted, network
   settings = inr_settings.from_dict(card['settings'])
-  return settings, settings.network(card['images']['shape'][-1])
+  network = settings.network(card['images']['shape'][-1])
+  bounds.check_spec(network.spec)
+  return settings, network
 
 
 def _read_tfds(path: pathlib.Path, split: str) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import io
 import pickle
 import pickletools
 from typing import Any
+import warnings
 
 import numpy as np
 
@@ -51,8 +52,11 @@ def load(content: bytes) -> Any:
     Refused: it asks for more than plain data.
     Exception: of nearly any kind, for a damaged pickle.
   """
-  _check_steps(content)
-  found = _Unpickler(content).load()
+  with warnings.catch_warnings():
+    # Of texts with backslashes that stand for nothing.
+    warnings.simplefilter('ignore', DeprecationWarning)
+    _check_steps(content)
+    found = _Unpickler(content).load()
   return _finish(found)
 
 

@@ -59,6 +59,34 @@ def parse_json(content: bytes | str) -> Any:
     return json.loads(content)
   except RecursionError as error:
     raise ValueError('it nests too deeply') from error
+  except UnicodeDecodeError as error:  # Would repeat the whole content.
+    raise ValueError(f'it is no text: {error}') from None
+
+
+def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
+  """Reads the lines of a text one after the other.
+
+  Args:
+    path: of the file, UTF-8, gunzipped where its name ends in '.gz'.
+
+  Yields:
+    Lines with their ends. Jit: no.
+
+  Raises:
+    OSError: no such file.
+    ValueError: a damaged file, or a line of more than 1 MiB.
+  """
+  path = pathlib.Path(path)
+  opened = gzip.open(path, 'rb') if path.suffix == '.gz' else path.open('rb')
+  try:
+    with opened as file:
+      text = io.TextIOWrapper(file, encoding='utf-8', newline='')
+      while line := text.readline(_MAX_LINE):
+        if len(line) == _MAX_LINE:
+          raise ValueError(f'a line is longer than {_MAX_LINE:,} characters')
+        yield line
+  except (EOFError, zlib.error) as error:
+    raise ValueError(f'it is damaged: {error}') from error
 
 
 def read_table(
@@ -77,22 +105,11 @@ def read_table(
     OSError: no such file.
     ValueError: a damaged file, or a line of more than 1 MiB.
   """
-  path = pathlib.Path(path)
-  opened = gzip.open(path, 'rb') if path.suffix == '.gz' else path.open('rb')
   try:
-    with opened as file:
-      lines = csv.reader(_lines(file))
-      names = next(lines, [])
-      for line in lines:
-        if line:  # As csv.DictReader leaves out empty lines.
-          yield dict(zip(names, line, strict=False))
-  except (EOFError, zlib.error, csv.Error) as error:
+    lines = csv.reader(read_lines(path))
+    names = next(lines, [])
+    for line in lines:
+      if line:  # As csv.DictReader leaves out empty lines.
+        yield dict(zip(names, line, strict=False))
+  except csv.Error as error:
     raise ValueError(f'it is damaged: {error}') from error
-
-
-def _lines(file: Any) -> Iterator[str]:
-  text = io.TextIOWrapper(file, encoding='utf-8', newline='')
-  while line := text.readline(_MAX_LINE):
-    if len(line) == _MAX_LINE:
-      raise ValueError(f'a line is longer than {_MAX_LINE:,} characters')
-    yield line

@@ -26,6 +26,7 @@ from ng_jax.files import texts
 from ng_jax.optimizers import base
 from ng_jax.optimizers import registry
 from ng_jax.optimizers import trees
+from ng_jax.specs import bounds
 
 _HEADER = 'ng_jax_optimizer'
 _FORMAT = 1
@@ -120,11 +121,17 @@ def read(
       theta.
   """
   path = _find(name)
-  header, flat = _read_file(path)
-  optimizer = registry.create(
-    header['name'], spec, **{**header['options'], **options}
-  )
-  theta = specs.from_leaf_arrays(flat)
+  header, theta = _read_file(path)
+  saved = header['options']
+  try:
+    bounds.check_options(saved)
+    registry.create(header['name'], None, **saved).check_theta(theta)
+  except Exception as error:  # Damaged options can raise nearly anything.
+    raise ValueError(
+      f'{path} must hold an optimizer and its theta, but none can be made of '
+      f'them: {error!r}; copy the file again.'
+    ) from error
+  optimizer = registry.create(header['name'], spec, **{**saved, **options})
   optimizer.check_theta(theta)
   return Trained(optimizer, theta, header['details'])
 
@@ -171,10 +178,8 @@ def _find(name: str | os.PathLike[str]) -> pathlib.Path:
   return pathlib.Path(str(folder / f'{name}{_ENDING}'))
 
 
-def _read_file(
-  path: pathlib.Path,
-) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-  """The header and {path: array} of a file that `save` wrote."""
+def _read_file(path: pathlib.Path) -> tuple[dict[str, Any], base.Theta]:
+  """The header and theta of a file that `save` wrote."""
   try:
     header = texts.parse_json(
       arrays.read_safetensors_texts(path).get(_HEADER, '')
@@ -185,6 +190,7 @@ def _read_file(
       'details': dict(header['details']),
     }
     flat = arrays.read_safetensors(path)
+    theta = specs.from_leaf_arrays(flat)
   except (OSError, TypeError, ValueError, KeyError) as error:
     raise ValueError(
       f'{path} must be a trained optimizer written by ng_jax.optimizers.save, '
@@ -196,7 +202,7 @@ def _read_file(
       f'{path} has format {header.get("format")!r}, this version reads '
       f'{_FORMAT}; update ng_jax.'
     )
-  return found, {key: jnp.asarray(array) for key, array in flat.items()}
+  return found, jax.tree.map(jnp.asarray, theta)
 
 
 def _registered_name(optimizer: base.LearnedOptimizer) -> str:

@@ -2,7 +2,7 @@
 """Files of arrays: safetensors, .npz and .pt, none of which may run code.
 
 A pickled file is a program. Where safetensors is expected, one is refused by
-its first bytes; torch files are read by torch's own restricted reader.
+its first bytes; torch files are read as `files.torch_files` says.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ng_jax.files import arrays
+from ng_jax.files import torch_files
 
 _PICKLE, _ZIP = b'\x80', b'PK'
 # A safetensors file begins with the length of its header, which is JSON.
@@ -104,26 +105,20 @@ def _read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 def _read_torch(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   path = _existing(path)
   try:
-    import torch
+    content: Any = torch_files.read(path)
   except ImportError as error:
     raise ValueError(
       f'{path} needs torch, which is not installed; install ng_jax[torch], or '
       'save the state_dict with safetensors.torch.save_file where torch is.'
     ) from error
-  try:
-    content: Any = torch.load(path, map_location='cpu', weights_only=True)
-  except Exception as error:
-    raise ValueError(
-      f'{path} cannot be read as a torch file of tensors only: {error}'
-    ) from error
   for name in ('state_dict', 'model'):
     if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
       content = content[name]
   if not isinstance(content, Mapping) or not all(
-    isinstance(value, torch.Tensor) for value in content.values()
+    isinstance(value, np.ndarray) for value in content.values()
   ):
     raise ValueError(
       f'{path} must hold a state_dict of tensors, or one under the name '
       "'state_dict' or 'model'; got something else."
     )
-  return {name: value.numpy() for name, value in content.items()}
+  return dict(content)

@@ -18,8 +18,8 @@ from ng_jax.models import official
 from ng_jax.models.official import recordings
 from ng_jax.models.official import reruns
 from ng_jax.pretrained import arrays
-from ng_jax.pretrained import bounds
 from ng_jax.pretrained import folders
+from ng_jax.specs import bounds
 
 
 def convert_official(
@@ -45,36 +45,61 @@ def convert_official(
     ValueError: a file that cannot be read, a class without counterpart, a state
       that does not fit, a folder of something else.
   """
+  name, model, spec = _read_config(config_path)
   try:
-    config = texts.read_json(config_path)
+    expected = _expected(model, spec)
+  except Exception as error:
+    raise _no_model(config_path, error) from error
+  variables = _read_variables(state_path, name, expected)
+  return folders.save_pretrained(out_dir, model, variables, spec=spec)
+
+
+def _read_config(
+  path: str | os.PathLike[str],
+) -> tuple[str, nn.Module, specs.NetworkSpec]:
+  """Our name and model of a config, and the network that it reads."""
+  try:
+    config = texts.read_json(path)
   except (OSError, ValueError) as error:
     raise ValueError(
-      f'{config_path} must be a JSON file with the official config, but it '
-      f'cannot be read: {error}.'
+      f'{path} must be a JSON file with the official config, but it cannot be '
+      f'read: {error}.'
     ) from error
-  state = arrays.read_state(state_path)
   try:
-    name, model, spec, expected = _make(config)
-  except Exception as error:  # A damaged config can raise nearly anything.
-    raise ValueError(
-      f'{config_path} must describe an official model, but no model can be '
-      f'made of it: {error!r}.'
-    ) from error
-  variables = official.convert(name, state, expected)
-  variables = jax.tree.map(np.asarray, variables)
-  return folders.save_pretrained(out_dir, model, variables, spec=spec)
+    return _make(config)
+  except Exception as error:
+    raise _no_model(path, error) from error
+
+
+def _no_model(path: str | os.PathLike[str], error: Exception) -> ValueError:
+  """For whatever a damaged config raises, which can be nearly anything."""
+  return ValueError(
+    f'{path} must describe an official model, but no model can be made of it: '
+    f'{error!r}.'
+  )
+
+
+def _read_variables(
+  path: str | os.PathLike[str], name: str, expected: Mapping[str, Any]
+) -> dict[str, Any]:
+  variables = official.convert(name, arrays.read_state(path), expected)
+  return jax.tree.map(np.asarray, variables)
 
 
 def _make(
   config: Mapping[str, Any],
-) -> tuple[str, nn.Module, specs.NetworkSpec, dict[str, Any]]:
-  """Name and model of a config, the network it reads, and its variables."""
+) -> tuple[str, nn.Module, specs.NetworkSpec]:
   name, options = official.model_options(config)
   options |= recordings.patched_options(config)
   bounds.check_options(options)
   model = models.create(name, **options)
   spec = recordings.reader(config).spec(config)
   bounds.check_spec(spec, max_weights=bounds.MAX_MADE)
+  return name, model, spec
+
+
+def _expected(model: nn.Module, spec: specs.NetworkSpec) -> dict[str, Any]:
+  """Variables of the model."""
   weights = specs.from_leaf_arrays(
     {
       leaf.path: np.zeros((1, *spec.leaf_shape(leaf)), np.float32)
@@ -82,4 +107,4 @@ def _make(
     }
   )
   graph = graphs.encode(graphs.topology(spec), weights)
-  return name, model, spec, reruns.expected_variables(model, graph)
+  return reruns.expected_variables(model, graph)

@@ -24,9 +24,9 @@ from ng_jax import models
 from ng_jax import specs
 from ng_jax.files import texts
 from ng_jax.pretrained import arrays
-from ng_jax.pretrained import bounds
 from ng_jax.pretrained import prediction
 from ng_jax.pretrained import tagged
+from ng_jax.specs import bounds
 
 VERSION = 1
 _CONFIG, _PARAMS = 'config.json', 'params.safetensors'
@@ -113,24 +113,42 @@ def load_pretrained(path: str | os.PathLike[str]) -> prediction.PretrainedModel:
   if str(path).startswith(_HUB):
     path = _download(str(path).removeprefix(_HUB))
   path = pathlib.Path(path)
-  config = _read_config(path / _CONFIG)
+  described = _read_model(path / _CONFIG)
+  try:
+    expected = _expected(described.model, described.spec, described.kernel)
+  except Exception as error:
+    raise _no_model(path / _CONFIG, error) from error
+  variables = _read_variables(path / _PARAMS, expected)
+  return dataclasses.replace(described, variables=variables)
+
+
+def _read_model(path: pathlib.Path) -> prediction.PretrainedModel:
+  """What the config says, without variables."""
+  config = _read_config(path)
   try:
     options = {k: tagged.from_json(x) for k, x in config['options'].items()}
     spec = tagged.from_json(config['spec'])
     bounds.check_options(options)
     bounds.check_spec(spec)
-    model = models.create(config['model'], **options)
     kernel = _read_kernel(config, spec)
-    expected = _expected(model, spec, kernel)
     details = dict(config.get('details', {}))
-  except Exception as error:  # Damaged options can raise nearly anything.
-    raise ValueError(
-      f'{path / _CONFIG} is no saved model: {error!r}; save it again.'
-    ) from error
-  flat = arrays.read_safetensors(path / _PARAMS)
-  _check_arrays(flat, expected, where=str(path / _PARAMS))
-  variables = jax.tree.map(jax.numpy.asarray, specs.from_leaf_arrays(flat))
-  return prediction.PretrainedModel(model, variables, spec, kernel, details)
+    model = models.create(config['model'], **options)
+    return prediction.PretrainedModel(model, {}, spec, kernel, details)
+  except Exception as error:
+    raise _no_model(path, error) from error
+
+
+def _no_model(path: pathlib.Path, error: Exception) -> ValueError:
+  """For whatever a damaged config raises, which can be nearly anything."""
+  return ValueError(f'{path} is no saved model: {error!r}; save it again.')
+
+
+def _read_variables(
+  path: pathlib.Path, expected: Mapping[str, Any]
+) -> dict[str, Any]:
+  flat = arrays.read_safetensors(path)
+  _check_arrays(flat, expected, where=str(path))
+  return jax.tree.map(jax.numpy.asarray, specs.from_leaf_arrays(flat))
 
 
 def _registry_name(model: nn.Module) -> str:
@@ -155,7 +173,9 @@ def _read_kernel(
 
 
 def _expected(
-  model: nn.Module, spec: specs.NetworkSpec, kernel: tuple[int, int]
+  model: nn.Module,
+  spec: specs.NetworkSpec,
+  kernel: tuple[int, int] | None,
 ) -> dict[str, Any]:
   """Shapes of the variables that the model has for networks of the spec."""
   weights = specs.from_leaf_arrays(

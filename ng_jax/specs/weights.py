@@ -11,6 +11,7 @@ from ng_jax.specs import spec as spec_lib
 
 # Nested mapping from names to arrays, as Flax and optax know it.
 Weights = Mapping[str, Any]
+_MAX_DEPTH = 100
 
 
 def leaf_arrays(weights: Weights) -> dict[str, Any]:
@@ -40,13 +41,28 @@ def from_leaf_arrays(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
   Returns:
     Nested dict of the same arrays. Jit: yes.
+
+  Raises:
+    ValueError: a path that goes through another array, or nests too deeply.
   """
   tree: dict[str, Any] = {}
   for path, array in arrays.items():
     *parents, name = path.split('/')
+    if len(parents) > _MAX_DEPTH:
+      raise ValueError(
+        f'paths of arrays must have at most {_MAX_DEPTH + 1} parts, got '
+        f'{len(parents) + 1}, {path[:100]!r}...; rename the array.'
+      )
     node = tree
     for parent in parents:
       node = node.setdefault(parent, {})
+      if not isinstance(node, dict):
+        break
+    if not isinstance(node, dict) or name in node:
+      raise ValueError(
+        f'paths of arrays must not go through other arrays, got {path!r} and '
+        'an array that is a part of it or has it as a part; rename one.'
+      )
     node[name] = array
   return tree
 

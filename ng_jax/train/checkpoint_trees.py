@@ -14,6 +14,8 @@ import numpy as np
 
 from ng_jax.train import state as state_lib
 
+_MAX_ITEM = 16  # Bytes of a number.
+
 
 def to_tree(state: state_lib.TrainState) -> dict[str, Any]:
   """Nested dicts of plain arrays, as they lie in a checkpoint.
@@ -102,9 +104,17 @@ def window_to_json(window: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def window_from_json(
   content: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, np.ndarray]]:
-  """Inverse of `window_to_json`. Jit: no."""
+  """Inverse of `window_to_json`; other contents raise an error. Jit: no."""
+
+  def convert(name: str, value: Any) -> np.ndarray:
+    dtype = jax.numpy.dtype(name)
+    if dtype.itemsize > _MAX_ITEM:  # A text as long as its dtype says.
+      raise ValueError(f'a number of {name}')
+    with np.errstate(over='raise'):
+      return np.asarray(value, dtype)
+
   return [
-    {name: np.asarray(value, dtype) for name, (dtype, value) in sums.items()}
+    {name: convert(dtype, value) for name, (dtype, value) in sums.items()}
     for sums in content
   ]
 

@@ -194,8 +194,7 @@ class CheckpointStore:
     Args:
       step: of a checkpoint in the store.
 
-    Returns:
-      As given to `save`.
+    Returns: as given to `save`.
     """
     return dict(self._manager.metrics(step) or {})
 
@@ -211,7 +210,10 @@ class CheckpointStore:
     Raises:
       ValueError: the checkpoint cannot be read.
     """
-    return trees.window_from_json(self._progress(step).get('window', []))
+    try:
+      return trees.window_from_json(self._progress(step).get('window', []))
+    except Exception as error:  # Whatever a damaged one raises.
+      raise self._unreadable(step) from error
 
   def restore(
     self, like: state_lib.TrainState, *, step: int
@@ -271,7 +273,7 @@ class CheckpointStore:
   def _check(self, step: int, tree: Any) -> None:
     try:
       trees.check(tree, self._progress(step).get('checksums', {}))
-    except ValueError as error:
+    except Exception as error:
       raise self._unreadable(step) from error
 
   def _wait(self) -> None:

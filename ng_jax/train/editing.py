@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Editing of INRs through their weights: the paper's section 4.2.
+"""Editing of INRs through their weights: the paper's section 4.1.
 
 A model reads a network and writes an update of its weights, so that the network
 draws an edited image: by default, the dilated one. `run` trains, selects on

@@ -12,7 +12,7 @@ _SIZES = ('num_train', 'num_validation', 'num_test')
 
 
 def default_config(model: str = 'ng_gnn_edit') -> ml_collections.ConfigDict:
-  """The paper's settings (section 4.2 and its code): dilation of MNIST INRs.
+  """The paper's settings (section 4.1 and its code): dilation of MNIST INRs.
 
   Args:
     model: of `models.MODELS`; decides which options config.model has.

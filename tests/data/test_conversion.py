@@ -14,9 +14,9 @@ from ng_jax.data import inr
 from ng_jax.data import inr_files
 from ng_jax.data import published
 from ng_jax.data import tfds_folder
-from ng_jax.data import torch_files
 from ng_jax.data.cnn_zoo import small_zoo
 from ng_jax.data.cnn_zoo import wild_park
+from ng_jax.files import torch_files
 from tests.data import torch_trees
 from tests.data import zoo_files
 

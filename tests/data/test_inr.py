@@ -9,6 +9,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from ng_jax.data import images
 from ng_jax.data import inr
@@ -238,6 +239,15 @@ def test_damaged_files_are_named(copy, file):
   path = copy / 'arrays' / file if 'safe' in file else copy / file
   path.write_bytes(path.read_bytes()[:50])
   with pytest.raises(ValueError, match=f'{file}.* cannot be read'):
+    inr.load(copy)
+
+
+def test_a_set_without_labels_is_named(copy):
+  path = copy / 'arrays' / 'test.safetensors'
+  arrays = safetensors.numpy.load_file(path)
+  del arrays['label']
+  safetensors.numpy.save_file(arrays, path)
+  with pytest.raises(ValueError, match="split 'test' of .* not .'label'.; del"):
     inr.load(copy)
 
 

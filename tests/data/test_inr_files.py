@@ -255,6 +255,13 @@ def test_what_the_tree_of_sirens_may_not_be(tmp_path):
     next(tmp_path.glob(f'randinit_smaller_*/net{index}.pth')).unlink()
   with pytest.raises(ValueError, match='but 2 are missing: net3.pth, net8.pth'):
     inr_files.read(settings, tmp_path)
+  far = next(tmp_path.glob('randinit_smaller_*/net5.pth'))
+  far.with_name('net999999999.pth').touch()
+  with pytest.raises(
+    ValueError, match=r'but 999,999,989 are missing: net3.pth, .*, \.\.\.; fe'
+  ):
+    inr_files.read(settings, tmp_path)
+  far.with_name('net999999999.pth').unlink()
   source = next(tmp_path.glob('randinit_smaller_*/net5.pth'))
   shutil.copy(source, source.parent.with_name(f'{source.parent.name[:-2]}8s'))
   with pytest.raises(ValueError, match=r'share one:\n  .*net5.pth\n  .*net5'):

@@ -140,6 +140,23 @@ def test_rows_of_the_labels_may_not_be_missing(own):
     folder.read(own)
 
 
+@pytest.mark.parametrize(
+  ('name', 'message'),
+  [
+    ('a' * 5_000, r'(?s)names 1 files that are not in .*\(5,000 characters\)'),
+    ('../x.npz', 'must be the name of a file inside'),
+    ('out.npz', 'a link that leads elsewhere'),
+  ],
+)
+def test_names_in_the_labels_lead_to_files_inside(own, tmp_path, name, message):
+  outside = tmp_path.with_name(f'{tmp_path.name}_outside.npz')
+  (own / 'net_0.npz').rename(outside)
+  (own / 'out.npz').symlink_to(outside)
+  _edit_labels(own, lambda lines: [x.replace('net_0.npz', name) for x in lines])
+  with pytest.raises(ValueError, match=message):
+    folder.read(own)
+
+
 def test_all_missing_files_of_the_labels_are_listed(own):
   (own / 'net_2.safetensors').unlink()
   (own / 'net_7.safetensors').unlink()

@@ -10,7 +10,7 @@ import pickle
 
 import numpy as np
 
-from ng_jax.data import torch_files
+from ng_jax.files import torch_files
 from tests.data import publisher_files
 
 _SHAPES = ((32, 2), (32, 32), (1, 32))

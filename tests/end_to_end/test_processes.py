@@ -14,6 +14,7 @@ import pytest
 from ng_jax.data import cnn_zoo
 from ng_jax.data import inr
 from ng_jax.train import logging as logging_lib
+from tests.data import zoo_files
 from tests.end_to_end import binaries
 
 CONFIGS = binaries.ROOT / 'configs'
@@ -165,6 +166,31 @@ def test_two_processes_make_the_data_of_one(
       np.testing.assert_array_equal(x, y)
   cards = [json.loads((folder / 'card.json').read_text()) for folder in folders]
   assert cards[0]['settings'] == cards[1]['settings']
+
+
+@pytest.mark.slow
+def test_two_processes_convert_what_one_does(shared, tmp_path):
+  (tmp_path / 'files').mkdir()
+  zoo_files.write_small_zoo(tmp_path / 'files')
+  arguments = [
+    f'--config={CONFIGS}/convert_dataset/published.py:smoke',
+    f'--config.source_dir={tmp_path / "files"}',
+    f'--workdir={tmp_path}/',
+  ]
+  file = 'convert_dataset.py'
+  run_one(file, [*arguments[:-1], arguments[-1] + 'one'], shared)
+  _, errors = run_two(file, [*arguments[:-1], arguments[-1] + 'two'], shared)
+  assert ['0 of 2' in errors[0], '0 of 2' in errors[1]] == [True, True], errors
+  contents = [
+    {
+      x.relative_to(tmp_path / name).as_posix(): x.read_bytes()
+      for x in sorted((tmp_path / name).rglob('*'))
+      if x.is_file()
+    }
+    for name in ('one', 'two')
+  ]
+  assert contents[0] == contents[1]
+  assert any('array_record-00000-of-' in name for name in contents[0])
 
 
 @pytest.mark.slow

@@ -20,8 +20,11 @@ import numpy as np
 from ng_jax import specs
 from ng_jax.data import cifar
 from ng_jax.data import idx
+from ng_jax.data.cnn_zoo import folder as own_zoo
 from ng_jax.data.cnn_zoo import small_zoo
 from ng_jax.data.cnn_zoo import wild_park
+from ng_jax.data.inr_files import dws
+from ng_jax.files import torch_files
 from ng_jax.pretrained import arrays
 
 _LARGE = 300 * 2**20
@@ -80,6 +83,34 @@ def pickled(path, content):
   path.write_bytes(b'\x80\x02' + content + b'.')
 
 
+def torch_zip(path, content):
+  """A pickle that is packed well, as torch itself never packs it."""
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with archive.open('model/data.pkl', 'w') as file:
+      for piece in content:
+        file.write(piece)
+
+
+def own_labels(path):
+  """Many short lines of files that are not there."""
+  path.write_text('file,accuracy\n' + ''.join(f'{i},1\n' for i in range(10**5)))
+
+
+def read_labels(path):
+  own_zoo._check_lines(path.parent, own_zoo._read_labels(path, 10_000), [])
+
+
+def small_layout(path):
+  names = ''.join(f'a/dense/{i}:0,0,1,1\n' for i in range(50_000))
+  path.write_text('varname,start_idx,end_idx,shape\n' + names)
+
+
+def splits(path, paths):
+  entry = {'path': paths, 'label': [1] * len(paths)}
+  table = dict.fromkeys(('train', 'val', 'test'), entry)
+  path.write_text(json.dumps(table, separators=(',', ':')))
+
+
 def spec_of(**changes):
   def write(path):
     network = json.loads(specs.mlp((2, 3, 1), 'relu').to_json())
@@ -120,6 +151,23 @@ QUICK = {
     spec_of(num_channels=10**9, kernel=[10**9, 1]),
     lambda path: specs.NetworkSpec.from_json(path.read_text()),
   ),
+  'torch_steps': (
+    lambda path: pickled(path, b'}' * 10**6),
+    torch_files.check,
+  ),
+  'torch_length': (
+    lambda path: pickled(path, b'\x8e' + struct.pack('<Q', 2**40)),
+    torch_files.check,
+  ),
+  'labels.csv': (own_labels, read_labels),
+  'layout.csv': (
+    small_layout,
+    lambda path: small_zoo._read_layout(path, 100),
+  ),
+  'splits.json': (
+    lambda path: splits(path, [str(i) for i in range(200_000)]),
+    lambda path: dws.list_mnist(path.parent, split_file=str(path)),
+  ),
   'deep.json': (
     lambda path: path.write_text('[' * 100_000),
     wild_park._read_splits,
@@ -128,6 +176,18 @@ QUICK = {
 LARGE = {
   'npz_of_zeros.npz': (npz_of_zeros, arrays.read_state),
   'npz_of_many.npz': (npz_of_many, arrays.read_state),
+  'torch_names': (
+    lambda path: pickled(path, b''.join(b'c%d\n\n' % i for i in range(10**6))),
+    torch_files.check,
+  ),
+  'torch_zip': (
+    lambda path: torch_zip(path, [b'\x80\x02', *[b'N' * 2**20] * 300]),
+    torch_files.check,
+  ),
+  'rows': (
+    lambda path: path.write_text('99\n' * 10**6),
+    lambda path: small_zoo._order(path, 10),
+  ),
   'labels.gz': (
     lambda path: gzipped(path, _IDX, bytes(2**20), 300),
     lambda path: idx.read(path, num_axes=1),

@@ -59,6 +59,43 @@ def test_names_inside(tmp_path):
     limits.inside(tmp_path, 3)
 
 
+def test_links_that_lead_elsewhere(tmp_path):
+  folder = tmp_path / 'zoo'
+  folder.mkdir()
+  (tmp_path / 'secret').touch()
+  (folder / 'file').touch()
+  (folder / 'inner').symlink_to('file')
+  (folder / 'loop').symlink_to('loop')
+  (folder / 'outer').symlink_to(tmp_path / 'secret')
+  (tmp_path / 'link').symlink_to(folder)
+  # The folder itself may be a link.
+  names = ['file', 'inner', 'loop', 'none', 'a' * 300, '\ud800']
+  missing = list(limits.missing_files(tmp_path / 'link', names))
+  assert missing == names[2:]
+  with pytest.raises(
+    ValueError, match="'outer' must be a file inside .* a link that leads else"
+  ):
+    list(limits.missing_files(folder, ['file', 'outer']))
+
+
+def test_messages_stay_short():
+  assert limits.listed(['a', 'b\n']) == (2, '\n  a\n  b\\n')
+  count, lines = limits.listed(str(i) for i in range(5_000))
+  assert count == 5_000 and lines.endswith('\n  999\n  ... and 4,000 more')
+  assert limits.shown('9' * 5_000) == '9' * 200 + '... (5,000 characters)'
+  with pytest.raises(UnicodeDecodeError) as info:
+    (b'a' * 5_000 + b'\xff').decode()
+  assert len(limits.told(info.value)) < 200
+  assert limits.told(ValueError('x' * 5_000)).endswith('(5,014 characters)')
+
+
+def test_tables_of_many_lines(tmp_path):
+  (tmp_path / 'table').write_text('a\n')
+  limits.check_lines(tmp_path / 'table', 1_000)
+  with pytest.raises(ValueError, match='unpacks to 300,000,000 bytes'):
+    limits.check_lines(tmp_path / 'table', 10**6)
+
+
 def test_compressed_arrays_of_usual_size_are_read(tmp_path):
   wanted = {
     'a': np.zeros((500, 500), np.float32),
@@ -79,6 +116,7 @@ def test_compressed_arrays_of_usual_size_are_read(tmp_path):
 @pytest.mark.parametrize(
   ('content', 'message'),
   [
+    (b'"\xff' + b'a' * 9_000 + b'"', 'no text: .utf-8. codec .{0,80}$'),
     (b'[' * 10_000, 'nests too deeply'),
     (b'[' * 2_000_000, 'too many brackets and commas'),
   ],

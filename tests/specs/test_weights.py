@@ -51,6 +51,19 @@ def test_paths_and_back():
   jax.tree.map(np.testing.assert_array_equal, again, weights)
 
 
+@pytest.mark.parametrize(
+  ('paths', 'message'),
+  [
+    (['a', 'a/b'], "not go through other arrays, got 'a/b'"),
+    (['a/b', 'a'], "not go through other arrays, got 'a'"),
+    (['/'.join('a' * 200)], 'must have at most 101 parts, got 200'),
+  ],
+)
+def test_paths_that_make_no_tree(paths, message):
+  with pytest.raises(ValueError, match=message):
+    specs.from_leaf_arrays(dict.fromkeys(paths, 0.0))
+
+
 def test_map_leaves_gives_each_leaf_its_entry():
   kinds = specs.map_leaves(lambda leaf, _: leaf.kind, _SPEC, _weights())
   assert kinds == {

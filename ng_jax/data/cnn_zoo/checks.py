@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 
 from ng_jax.data.cnn_zoo import runs as runs_lib
+from ng_jax.files import limits
 
 SPLITS = runs_lib.SPLITS
 
@@ -28,7 +29,7 @@ def check_accuracies(accuracy: np.ndarray, names: Sequence[str]) -> None:
   if wrong.size:
     raise ValueError(
       'accuracies must be fractions between 0 and 1, but '
-      f'{names[wrong[0]]} has {accuracy[wrong[0]]} '
+      f'{limits.shown(names[wrong[0]])} has {accuracy[wrong[0]]} '
       f'({wrong.size} of {len(names)} are outside); divide percentages by '
       '100 and leave out networks without a result.'
     )
@@ -67,6 +68,8 @@ def check_files(
 ) -> None:
   """Refuses a table that names a file twice, or files that are not there.
 
+  Names that lead out of the folder are refused too, also by symbolic links.
+
   Args:
     folder: that the names are relative to.
     names: of all files of the table.
@@ -75,19 +78,18 @@ def check_files(
   Jit: no.
 
   Raises:
-    ValueError: lists all of these files.
+    ValueError: lists these files, or names the one outside.
   """
   counts = collections.Counter(names)
-  doubled = [name for name, count in counts.items() if count > 1]
-  if doubled:
+  count, doubled = limits.listed(n for n, count in counts.items() if count > 1)
+  if count:
     raise ValueError(
-      f'{table} must name every file once, but names {len(doubled):,} again:'
-      '\n  ' + '\n  '.join(doubled) + '\nLeave one line for each.'
+      f'{table} must name every file once, but names {count:,} again:{doubled}'
+      '\nLeave one line for each.'
     )
-  missing = [name for name in names if not (folder / name).is_file()]
-  if missing:
+  count, missing = limits.listed(limits.missing_files(folder, names))
+  if count:
     raise ValueError(
-      f'{table} names {len(missing):,} files that are not in {folder}:\n  '
-      + '\n  '.join(missing)
-      + '\nFetch them, or give the folder that these paths begin in.'
+      f'{table} names {count:,} files that are not in {folder}:{missing}\n'
+      'Fetch them, or give the folder that these paths begin in.'
     )

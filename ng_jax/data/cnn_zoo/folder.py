@@ -11,6 +11,7 @@ column 'run', every file is a run of its own.
 """
 
 import functools
+import itertools
 import os
 import pathlib
 
@@ -24,6 +25,10 @@ from ng_jax.files import limits
 from ng_jax.files import texts
 
 LABELS, SPEC = 'labels.csv', 'spec.json'
+_COLUMNS = ('file', 'accuracy', 'split', 'run', 'epoch')
+# A table of more lines than files and so many names files that are not there,
+# or one twice; it is not read to its end.
+_MAX_BEYOND = 10_000
 _ENDINGS = ('.npz', '.safetensors')
 # Shares of the runs where the table has no split; the rest is for training.
 _HELD_OUT = {'test': 0.1, 'validation': 0.1}
@@ -43,8 +48,9 @@ def read(folder: str | pathlib.Path) -> loading.CnnZoo:
       bad accuracies, splits that share a run.
   """
   folder = pathlib.Path(folder)
-  lines = _read_labels(folder / LABELS)
-  _check_lines(folder, lines)
+  there = _list_files(folder)
+  lines = _read_labels(folder / LABELS, len(there) + _MAX_BEYOND)
+  _check_lines(folder, lines, there)
   splits = {}
   for name in loading.SPLITS:
     chosen = [line for line in lines if line['split'] == name]
@@ -60,38 +66,50 @@ def read(folder: str | pathlib.Path) -> loading.CnnZoo:
   return loading.CnnZoo(folder.name, splits, {}, folder)
 
 
-def _read_labels(path: pathlib.Path) -> list[dict[str, str]]:
+def _list_files(folder: pathlib.Path) -> list[str]:
+  """Names of all files of networks, relative to the folder."""
+  return sorted(
+    path.relative_to(folder).as_posix()
+    for path in folder.rglob('*')
+    if path.suffix in _ENDINGS
+  )
+
+
+def _read_labels(path: pathlib.Path, max_lines: int) -> list[dict[str, str]]:
   """Lines of the table with all columns, and the number of the run."""
   try:
-    lines = list(texts.read_table(path))
+    lines = [
+      {column: line.get(column, '') for column in _COLUMNS}
+      for line in itertools.islice(texts.read_table(path), max_lines)
+    ]
     for line in lines:
       float(line['accuracy'])
-      line.update(
-        file=line['file'],
-        run=line.get('run') or line['file'],
-        epoch=str(np.int32(int(line.get('epoch') or 0))),
-        split=line.get('split') or '',
-      )
+      line['run'] = line['run'] or line['file']
+      line['epoch'] = str(np.int32(int(line['epoch'] or 0)))
   except (LookupError, OSError, OverflowError, TypeError, ValueError) as error:
     raise ValueError(
       f'{path} must be a table with the columns file and accuracy, and perhaps '
-      f'split, run and epoch, but cannot be read ({error!r}); write one line a '
-      'network.'
+      f'split, run and epoch, but cannot be read ({limits.told(error)}); '
+      'write one line a network.'
     ) from error
   runs = sorted({line['run'] for line in lines})
+  numbers = {run: str(number) for number, run in enumerate(runs)}
   drawn = _draw_splits(runs)
   for line in lines:
-    line['number'] = str(runs.index(line['run']))
+    line['number'] = numbers[line['run']]
     line['split'] = line['split'] or drawn[line['run']]
     if line['split'] not in loading.SPLITS:
       raise ValueError(
-        f'{path}: unknown split {line["split"]!r} of {line["file"]}; expected '
-        f'one of {sorted(loading.SPLITS)}, or no column split.'
+        f'{path}: unknown split {limits.shown(line["split"])!r} of '
+        f'{limits.shown(line["file"])}; expected one of '
+        f'{sorted(loading.SPLITS)}, or no column split.'
       )
   return lines
 
 
-def _check_lines(folder: pathlib.Path, lines: list[dict[str, str]]) -> None:
+def _check_lines(
+  folder: pathlib.Path, lines: list[dict[str, str]], there: list[str]
+) -> None:
   """Checks runs and accuracies; that every line has a file, and one only."""
   names = [line['file'] for line in lines]
   checks.check_accuracies(
@@ -105,18 +123,13 @@ def _check_lines(folder: pathlib.Path, lines: list[dict[str, str]]) -> None:
     folder,
   )
   checks.check_files(folder, names, folder / LABELS)
-  there = sorted(
-    path.relative_to(folder).as_posix()
-    for path in folder.rglob('*')
-    if path.suffix in _ENDINGS
-  )
-  unlabelled = sorted(set(there) - set(names))
-  if unlabelled:
+  labelled = set(names)
+  count, lacking = limits.listed(x for x in there if x not in labelled)
+  if count:
     raise ValueError(
       f'{folder / LABELS} must have a line for every network, but lacks '
-      f'{len(unlabelled):,} of the files in {folder}:\n  '
-      + '\n  '.join(unlabelled)
-      + '\nWrite these lines, or take the files away.'
+      f'{count:,} of the files in {folder}:{lacking}\nWrite these lines, or '
+      'take the files away.'
     )
 
 
@@ -145,7 +158,8 @@ def _read_network(
   except (OSError, TypeError, ValueError) as error:
     raise ValueError(
       f'{path} must be a .safetensors or .npz file of arrays, but cannot be '
-      f'read ({error}); write it again or leave it out of {LABELS}.'
+      f'read ({limits.told(error)}); write it again or leave it out of '
+      f'{LABELS}.'
     ) from error
   try:
     batch = specs.check_weights(spec, weights)
@@ -166,5 +180,5 @@ def _read_spec(path: pathlib.Path) -> specs.NetworkSpec:
   except (OSError, ValueError) as error:
     raise ValueError(
       f'{path} must be a spec as NetworkSpec.to_json writes it, but cannot be '
-      f'read ({error}); write it beside {LABELS}.'
+      f'read ({limits.told(error)}); write it beside {LABELS}.'
     ) from error

@@ -12,6 +12,7 @@ split, of the first half, shuffled, 80 % are the training split.
 
 import array
 import dataclasses
+import itertools
 import math
 import pathlib
 import random
@@ -30,6 +31,7 @@ from ng_jax.files import texts
 
 _FINAL_STEP = 86
 _TRAIN_FRACTION = 0.8
+_MAX_ARRAYS = 20  # Of a network; there are 8.
 _LAYERS = ('conv2d', 'conv2d_1', 'conv2d_2', 'dense')
 
 
@@ -146,10 +148,14 @@ def _order(split_file: str | pathlib.Path, num_rows: int) -> np.ndarray:
     return np.random.default_rng(0).permutation(num_rows)
   path = pathlib.Path(split_file)
   try:
-    named = np.array(path.read_text(encoding='utf-8').split(), np.int64)
-  except (OSError, ValueError) as error:
+    rows = array.array('q')
+    for line in texts.read_lines(path):
+      rows.extend(map(int, line.split()))
+    named = np.array(rows, np.int64)
+  except (OSError, OverflowError, ValueError) as error:
     raise ValueError(
-      f'{path} must hold one row number a line, but cannot be read ({error}); '
+      f'{path} must hold one row number a line, but cannot be read '
+      f'({limits.told(error)}); '
       "give another split_file, or '' for a split of its own."
     ) from error
   wrong = named[(named < 0) | (named >= num_rows)]
@@ -188,7 +194,7 @@ def _read_metrics(path: pathlib.Path) -> dict[str, np.ndarray]:
   except (OSError, LookupError, OverflowError, ValueError) as error:
     raise ValueError(
       f'{path} must be a gzipped table with the columns step and test_accuracy,'
-      f' but cannot be read ({error!r}); fetch it again.'
+      f' but cannot be read ({limits.told(error)}); fetch it again.'
     ) from error
 
 
@@ -198,8 +204,8 @@ def _read_weights(path: pathlib.Path, num_rows: int) -> np.ndarray:
     vectors = arrays.map_npy(path)
   except (OSError, ValueError) as error:
     raise ValueError(
-      f'{path} must be an array file of NumPy, but cannot be read ({error}); '
-      'fetch it again.'
+      f'{path} must be an array file of NumPy, but cannot be read '
+      f'({limits.told(error)}); fetch it again.'
     ) from error
   if vectors.ndim != 2 or len(vectors) != num_rows:
     raise ValueError(
@@ -217,13 +223,16 @@ def _read_layout(
 ) -> tuple[networks.Cnn, _Slices]:
   """The network, and where each of its arrays lies in a row."""
   try:
+    lines = list(itertools.islice(texts.read_table(path), _MAX_ARRAYS + 1))
+    if len(lines) > _MAX_ARRAYS:
+      raise ValueError(f'more than {_MAX_ARRAYS} arrays')
     slices: _Slices = {
       _path(line['varname']): (
         int(line['start_idx']),
         int(line['end_idx']),
         _shape(line['shape']),
       )
-      for line in texts.read_table(path)
+      for line in lines
     }
     kernels = [slices[f'conv_{i}/kernel'][2] for i in (1, 2, 3)]
     linear = slices['linear/kernel'][2]
@@ -239,7 +248,8 @@ def _read_layout(
   except (OSError, LookupError, ValueError) as error:
     raise ValueError(
       f'{path} must have the columns varname, start_idx, end_idx and shape and '
-      f'the layers {_LAYERS}, but cannot be read ({error!r}); fetch it again.'
+      f'the layers {_LAYERS}, but cannot be read '
+      f'({limits.told(error)}); fetch it again.'
     ) from error
   return network, slices
 

@@ -22,12 +22,12 @@ import numpy as np
 
 from ng_jax import networks
 from ng_jax import specs
-from ng_jax.data import torch_configs
-from ng_jax.data import torch_files
 from ng_jax.data.cnn_zoo import checks
 from ng_jax.data.cnn_zoo import loading
 from ng_jax.files import limits
 from ng_jax.files import texts
+from ng_jax.files import torch_configs
+from ng_jax.files import torch_files
 
 SPLITS = 'cnn_park_splits.json'
 _NAMES = {'train': 'train', 'validation': 'val', 'test': 'test'}
@@ -103,13 +103,12 @@ def list_checkpoints(
   folder = pathlib.Path(folder)
   runs: dict[str, int] = {}
   splits = {}
-  for name, entry in _read_splits(folder / SPLITS).items():
+  for name, lines in _read_splits(folder / SPLITS).items():
     found = []
-    columns = (entry[key] for key in _COLUMNS)
-    for path, score, step in zip(*columns, strict=True):
+    for path, score, step in lines:
       file = _file(path)
       run = runs.setdefault(str(file.parent.parent), len(runs))
-      found.append(Checkpoint(str(file), run, float(score), int(step)))
+      found.append(Checkpoint(str(file), run, score, step))
     splits[name] = tuple(found)
   members = [member for split in splits.values() for member in split]
   paths = [member.path for member in members]
@@ -126,30 +125,36 @@ def _file(path: str) -> pathlib.PurePosixPath:
   return found if found.suffix else found / _FILE
 
 
-def _read_splits(path: pathlib.Path) -> dict[str, dict[str, list[Any]]]:
+def _read_splits(path: pathlib.Path) -> dict[str, list[tuple[str, float, int]]]:
+  """Path, score and step of every checkpoint of a split."""
   try:
     content = texts.read_json(path)
-    table = {
-      name: {key: list(content[there][key]) for key in _COLUMNS}
+    columns = {
+      name: [list(content[there][key]) for key in _COLUMNS]
       for name, there in _NAMES.items()
     }
-    lengths = {
-      name: {key: len(column) for key, column in entry.items()}
-      for name, entry in table.items()
-    }
-    for entry in table.values():
-      for file in entry['path']:
-        limits.inside(path.parent, file)
-    uneven = [name for name, x in lengths.items() if len(set(x.values())) > 1]
+    lengths = {name: [len(x) for x in entry] for name, entry in columns.items()}
+    uneven = [name for name, x in lengths.items() if len(set(x)) > 1]
     if uneven:
       raise ValueError(f'lists of different lengths, {lengths}')
-  except (OSError, LookupError, TypeError, ValueError) as error:
+    limits.check_lines(path, sum(x[0] for x in lengths.values()))
+    return {
+      name: [_line(path.parent, *line) for line in zip(*entry, strict=True)]
+      for name, entry in columns.items()
+    }
+  except (OSError, LookupError, OverflowError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path} must have the entries 'train', 'val' and 'test', each with "
-      f'equally long lists {list(_COLUMNS)}, but cannot be read ({error!r}); '
-      'fetch it again.'
+      f'equally long lists {list(_COLUMNS)}, but cannot be read '
+      f'({limits.told(error)}); fetch it again.'
     ) from error
-  return table
+
+
+def _line(
+  folder: pathlib.Path, file: Any, score: Any, step: Any
+) -> tuple[str, float, int]:
+  limits.inside(folder, file)
+  return file, float(score), int(np.int32(int(step)))
 
 
 def read_checkpoint(
@@ -173,14 +178,15 @@ def read_checkpoint(
     config = torch_configs.to_plain(content['config'])
     model = dict(content['model'])
     fields = {name: config[name] for name in _FIELDS}
-  except (KeyError, TypeError, ValueError) as error:
+  except Exception as error:  # A damaged one can raise nearly anything.
     raise ValueError(
       f"{path} must be a checkpoint with 'model' and 'config', which must have "
-      f'{list(_FIELDS)}, but cannot be read ({error!r}); fetch it again.'
+      f'{list(_FIELDS)}, but cannot be read ({limits.told(error)}); fetch it '
+      'again.'
     ) from error
   try:
     return to_weights(fields, model)
-  except (KeyError, TypeError, ValueError) as error:
+  except Exception as error:  # A damaged one can raise nearly anything.
     raise ValueError(
       f'{path}: the arrays contradict the config ({error}); fetch the file '
       'again or leave it out of the splits.'

@@ -14,18 +14,19 @@ images. Paths begin with the name of the set's folder.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-import json
 import pathlib
 import re
 from typing import Any
 
 from ng_jax import networks
 from ng_jax.data.inr_files import listing
+from ng_jax.files import limits
+from ng_jax.files import texts
 
 _NAMES = {'train': 'train', 'validation': 'val', 'test': 'test'}
 _NETWORK = networks.Siren((2, 32, 32, 1), 'dws')
-_MNIST = re.compile(r'mnist_png_(training|testing)_(\d+)_(\d+)$')
-_FASHION = re.compile(r'(train|test)/model_(\d+)\.pth$')
+_MNIST = re.compile(r'mnist_png_(training|testing)_(\d)_(\d{1,9})\Z')
+_FASHION = re.compile(r'(train|test)/model_(\d{1,9})\.pth\Z')
 _ORIGINS = {
   'training': 'train',
   'train': 'train',
@@ -95,13 +96,16 @@ def _read_splits(
 ) -> dict[str, tuple[list[str], Sequence[int]]]:
   """Paths and labels of every split."""
   try:
-    content = json.loads(path.read_text(encoding='utf-8'))
-    return {name: _columns(content[_NAMES[name]]) for name in listing.SPLITS}
-  except (OSError, KeyError, TypeError, ValueError) as error:
+    content = texts.read_json(path)
+    entries = {name: content[there] for name, there in _NAMES.items()}
+    splits = {name: _columns(entry) for name, entry in entries.items()}
+    limits.check_lines(path, sum(len(files) for files, _ in splits.values()))
+    return splits
+  except (OSError, LookupError, OverflowError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path} must have the entries 'train', 'val' and 'test', each a list of "
       "paths or equally long lists 'path' and 'label', but cannot be read "
-      f'({error!r}); give another split_file.'
+      f'({limits.told(error)}); give another split_file.'
     ) from error
 
 
@@ -123,14 +127,15 @@ def _mnist_file(path: str, label: int) -> listing.InrFile:
   if not found:
     raise ValueError(
       f'the splits must name files mnist-inrs/mnist_png_training_<label>_<index'
-      f'>/checkpoints/model_final.pth, got {path!r}; they belong to another '
-      'set.'
+      f'>/checkpoints/model_final.pth, got {limits.shown(path)!r}; they belong '
+      'to another set.'
     )
   origin, named, index = found.groups()
   if label not in (-1, int(named)):
     raise ValueError(
-      f'the splits give {path} the label {label}, but by the name of its '
-      f'folder it is {named}; give the splits that belong to the files.'
+      f'the splits give {limits.shown(path)} the label {label}, but by the '
+      f'name of its folder it is {named}; give the splits that belong to the '
+      'files.'
     )
   return listing.InrFile(
     '/'.join(parts), int(named), _ORIGINS[origin], int(index)
@@ -142,7 +147,7 @@ def _fashion_file(path: str, label: int) -> listing.InrFile:
   if not found:
     raise ValueError(
       'the splits must name files fmnist_inrs/{train|test}/model_<index>.pth, '
-      f'got {path!r}; they belong to another set.'
+      f'got {limits.shown(path)!r}; they belong to another set.'
     )
   # What lies before is where the publisher had them.
   name = f'fmnist_inrs/{found.group()}'

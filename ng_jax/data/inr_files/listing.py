@@ -9,6 +9,7 @@ import pathlib
 
 from ng_jax import networks
 from ng_jax.data import jobs
+from ng_jax.files import limits
 
 SPLITS = jobs.SPLITS
 NUM_CLASSES = 10
@@ -58,12 +59,14 @@ class Listing:
       )
 
   def _check_given(self, files: Iterable[InrFile]) -> None:
-    missing = [f.path for f in files if not (self.folder / f.path).is_file()]
-    if missing:
+    count, missing = limits.listed(
+      limits.missing_files(self.folder, (file.path for file in files))
+    )
+    if count:
       raise ValueError(
-        f'the splits name {len(missing):,} files that are not in {self.folder}:'
-        '\n  ' + '\n  '.join(missing) + '\nFetch them, or give the folder that '
-        'the paths of the splits begin in.'
+        f'the splits name {count:,} files that are not in {self.folder}:'
+        f'{missing}\nFetch them, or give the folder that the paths of the '
+        'splits begin in.'
       )
     empty = [name for name in SPLITS if not self.splits[name]]
     if empty:
@@ -80,10 +83,11 @@ class Listing:
         doubled.append(file.path)
       seen.add(file.path)
     if doubled:
+      count, lines = limits.listed(doubled)
       raise ValueError(
-        f'every file must be in one split, once, but {len(doubled):,} of '
-        f'{self.folder} are named again:\n  ' + '\n  '.join(doubled) + '\nGive '
-        'splits that share no network.'
+        f'every file must be in one split, once, but {count:,} of '
+        f'{self.folder} are named again:{lines}\nGive splits that share no '
+        'network.'
       )
 
   def fingerprint(self) -> str:

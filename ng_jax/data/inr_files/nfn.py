@@ -7,14 +7,17 @@ The index numbers the images of the source, train and test one after the other,
 and decides the split. The prefix 'randinit_smaller' has one network an image.
 """
 
+import itertools
 import pathlib
 import re
 
 from ng_jax import networks
 from ng_jax.data.inr_files import listing
 
-_FOLDER = re.compile(r'_(\d)s$')
-_FILE = re.compile(r'net(\d+)\.pth$')
+_FOLDER = re.compile(r'_(\d)s\Z')
+# An index may have any size, so a list of all that are missing may too.
+_MAX_LISTED = 1_000
+_FILE = re.compile(r'net(\d{1,9})\.pth\Z')
 
 
 def list_sirens(
@@ -36,8 +39,8 @@ def list_sirens(
     The files, by index. Jit: no.
 
   Raises:
-    ValueError: no files, indices that are missing (all are listed) or doubled,
-      split points that leave a split empty.
+    ValueError: no files, indices that are missing (a thousand are listed) or
+      doubled, split points that leave a split empty.
   """
   found: dict[int, listing.InrFile] = {}
   doubled = []
@@ -81,10 +84,14 @@ def _check_indices(
       + '\n  '.join(doubled)
       + '\nGive the prefix of a single copy.'
     )
-  missing = sorted(set(range(max(found) + 1)) - set(found))
-  if missing:
+  num_missing = max(found) + 1 - len(found)
+  if num_missing:
+    missing = (i for i in range(max(found)) if i not in found)
+    names = [f'net{i}.pth' for i in itertools.islice(missing, _MAX_LISTED)]
+    if num_missing > len(names):
+      names.append('...')
     raise ValueError(
       f'{folder} must hold net0.pth to net{max(found)}.pth with the prefix '
-      f'{prefix!r}, but {len(missing):,} are missing: '
-      f'{", ".join(f"net{index}.pth" for index in missing)}; fetch them.'
+      f'{prefix!r}, but {num_missing:,} are missing: {", ".join(names)}; fetch '
+      'them.'
     )

@@ -12,8 +12,8 @@ import numpy as np
 from ng_jax import networks
 from ng_jax import specs
 from ng_jax.data import images as images_lib
-from ng_jax.data import torch_files
 from ng_jax.data.inr_files import listing as listing_lib
+from ng_jax.files import torch_files
 
 _LABEL = 'label'
 
@@ -47,7 +47,7 @@ def read_network(
       raise ValueError(f'it holds a batch of shape {batch}')
     if not all(np.isfinite(x).all() for x in jax.tree.leaves(weights)):
       raise ValueError('its weights are not finite')
-  except (TypeError, ValueError) as error:
+  except Exception as error:  # A damaged one can raise nearly anything.
     raise ValueError(
       f'{path} must be the state_dict of a SIREN {network.layer_sizes}, but is '
       f'not ({error}); fetch it again or leave it out of the splits.'

@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from ng_jax.data import torch_files
+from ng_jax.files import torch_files
 
 _NAME = f'{os.system.__module__} system'
 
@@ -137,4 +137,44 @@ def test_what_torch_saves_is_read(tmp_path, zipped):
   assert found['names'] == ['a', None] and found['half'].dtype == np.float16
   path.write_bytes(path.read_bytes()[:-200])
   with pytest.raises(ValueError, match='m.pth .*cannot be read'):
+    torch_files.read(path)
+
+
+@pytest.mark.parametrize(
+  ('names', 'message'),
+  [
+    (['m/data.pkl', 'M/DATA.PKL'], 'two members of one name'),
+    (['m/data.pkl', '../x'], "'../x' must be the name of a file inside"),
+    (['m/data.PKL'], 'hold tensors only, but its pickle asks for'),
+  ],
+)
+def test_archives_that_torch_reads_otherwise(tmp_path, names, message):
+  path = tmp_path / 'm.pth'
+  content = pickle.dumps(Evil(tmp_path / 'it_ran'), protocol=2)
+  with zipfile.ZipFile(path, 'w') as archive:
+    for name in names:
+      archive.writestr(name, content)
+  with pytest.raises(ValueError, match=message):
+    torch_files.check(path)
+
+
+def test_many_names_are_counted(tmp_path):
+  path = tmp_path / 'm.pth'
+  names = b''.join(b'c%d\nx\n0' % i for i in range(50))
+  path.write_bytes(b'\x80\x02' + names + b'N.')
+  with pytest.raises(ValueError, match="'0 x', .* and 30 more, which is not"):
+    torch_files.check(path)
+
+
+def test_tensors_that_take_more_than_their_file(tmp_path):
+  torch = pytest.importorskip('torch')
+  path = tmp_path / 'm.pth'
+  torch.save({'a': torch.ones(1).expand(2**40)}, path)
+  with pytest.raises(ValueError, match='m.pth .* unpacks to 4,398,046,511,'):
+    torch_files.read(path)
+  nested = [0]
+  for _ in range(40):
+    nested = [nested, nested]
+  torch.save(nested, path)
+  with pytest.raises(ValueError, match='m.pth .* unpacks to '):
     torch_files.read(path)

@@ -11,9 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from ng_jax.data import torch_configs
-from ng_jax.data import torch_files
 from ng_jax.data.cnn_zoo import wild_park
+from ng_jax.files import torch_configs
+from ng_jax.files import torch_files
 from tests.data import zoo_files
 
 _FILE = (
@@ -67,6 +67,7 @@ def test_it_names_what_a_config_may_name():
 @pytest.mark.parametrize(
   'name',
   [
+    'a-b C',
     'builtins eval',
     'numpy.f2py os',
     'omegaconf.omegaconf OmegaConf',

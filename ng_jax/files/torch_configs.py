@@ -46,12 +46,14 @@ _MAX_VALUES, _MAX_DEPTH = 10_000, 100
 class Inert:
   """Stands for an object of a pickled config, and keeps its state."""
 
+  state: Any = None
+
   def __new__(cls, *unused_arguments: Any) -> 'Inert':
     """Takes anything, and does nothing with it."""
     return object.__new__(cls)
 
   def __init__(self, *unused_arguments: Any) -> None:
-    self.state: Any = None
+    """Takes anything; a pickle may leave this out."""
 
   def __setstate__(self, state: Any) -> None:
     """Keeps the state."""

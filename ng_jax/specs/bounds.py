@@ -9,7 +9,7 @@ import dataclasses
 import math
 from typing import Any
 
-from ng_jax import specs
+from ng_jax.specs import spec as spec_lib
 
 _MAX_OPTION, _MAX_DEPTH = 2**16, 2**10
 _MAX_NODES = 2**20
@@ -20,7 +20,7 @@ MAX_MADE = 2**22
 
 
 def check_spec(
-  spec: specs.NetworkSpec, *, max_weights: int = _MAX_WEIGHTS
+  spec: spec_lib.NetworkSpec, *, max_weights: int = _MAX_WEIGHTS
 ) -> None:
   """Refuses networks that are too large to be described by a file.
 
