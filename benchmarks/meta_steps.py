@@ -115,7 +115,10 @@ def _application(row: str) -> Work:
 
   data = _draw_images(task)
   rows = meta.draw_rows(
-    jax.random.key(1), len(data.labels), _NUM_APPLIED, task.batch_size
+    jax.random.key(1),
+    num_steps=_NUM_APPLIED,
+    num_images=len(data.labels),
+    batch_size=task.batch_size,
   )
 
   @jax.jit

@@ -33,7 +33,10 @@ def _loop(task, tx, seed, num_steps):
   params = task.init(jax.random.fold_in(key, 0))
   state = tx.init(params)
   rows = meta.draw_rows(
-    jax.random.fold_in(key, 1), len(_TRAIN.labels), num_steps, task.batch_size
+    jax.random.fold_in(key, 1),
+    num_steps=num_steps,
+    num_images=len(_TRAIN.labels),
+    batch_size=task.batch_size,
   )
 
   @jax.jit
