@@ -10,7 +10,6 @@ and TensorFlow is not needed.
 from collections.abc import Callable
 import dataclasses
 import hashlib
-import pathlib
 
 import numpy as np
 

@@ -5,7 +5,6 @@ import jax
 import numpy as np
 import pytest
 
-from ng_jax import meta
 from ng_jax.meta import pixels as pixels_lib
 from tests.data import publisher_files
 from tests.meta import tiny_pixels
