@@ -99,6 +99,23 @@ def test_seeds_side_by_side_equal_single_ones(task):
   assert not np.allclose(together.train_losses[0], together.train_losses[1])
 
 
+def test_tests_do_not_depend_on_their_batches():
+  few, many = (
+    meta.evaluate(
+      _TASK,
+      _adam,
+      1e-2,
+      _TRAIN,
+      held=_HELD,
+      seeds=(3,),
+      **(_OPTIONS | {'test_batch_size': size}),
+    )
+    for size in (5, 1_000)
+  )
+  np.testing.assert_array_equal(few.accuracy['test'], many.accuracy['test'])
+  np.testing.assert_allclose(few.loss['test'], many.loss['test'], rtol=1e-5)
+
+
 def test_another_theta_compiles_nothing():
   def run(rate):
     return meta.evaluate(
