@@ -16,7 +16,7 @@ from ng_jax.train import comparison_config
 from ng_jax.train import optimizer_comparison
 
 _VARIANTS = (
-  *('unseen', 'fashion_mnist', 'cifar10', 'generalisation'),
+  *('unseen', 'paper', 'fashion_mnist', 'cifar10', 'generalisation'),
   *('generalisation_14', 'long', 'smoke'),
 )
 
