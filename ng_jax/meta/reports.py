@@ -222,7 +222,7 @@ def _describe_column(title: str, column: Sequence[Record]) -> str:
   batch_sizes = sorted({record['batch_size'] for record in column})
   parts = {r['note'] for r in column if r.get('note')}
   return (
-    f'{title}: {_list(seeds)} seeds, mean ± population standard deviation; '
+    f'{title}: {_list(seeds)} seed{"s" * (seeds != [1])}, mean ± population standard deviation; '
     f'{_list(num_train)} training images, batches of {_list(batch_sizes)}.'
     + ''.join(f' A part of the published set: {note}.' for note in parts)
   )
