@@ -221,8 +221,9 @@ def _describe_column(title: str, column: Sequence[Record]) -> str:
   num_train = sorted({record['num_train'] for record in column})
   batch_sizes = sorted({record['batch_size'] for record in column})
   parts = {r['note'] for r in column if r.get('note')}
+  noun = 'seed' if seeds == [1] else 'seeds'
   return (
-    f'{title}: {_list(seeds)} seed{"s" * (seeds != [1])}, mean ± population standard deviation; '
+    f'{title}: {_list(seeds)} {noun}, mean ± population standard deviation; '
     f'{_list(num_train)} training images, batches of {_list(batch_sizes)}.'
     + ''.join(f' A part of the published set: {note}.' for note in parts)
   )
