@@ -45,6 +45,7 @@ APPLICATIONS = {
   'ng_t_apply_cnn': 'ng_t',
 }
 _NUM_APPLIED = 20
+_SIDES = {'cifar10': 32, 'digits': 8}
 
 
 class Work(NamedTuple):
@@ -68,12 +69,25 @@ def prepare(row: str) -> Work:
   Returns:
     The work.
   """
-  return _window(WINDOWS[row]) if row in WINDOWS else _application(row)
+  if row not in WINDOWS:
+    return make_application('fashion_mnist_cnn', APPLICATIONS[row])
+  spec = meta.create_task(WINDOWS[row].task).network.spec
+  return make_window(WINDOWS[row], optimizers.create('google_ff', spec))
 
 
-def _window(settings: Window) -> Work:
+def make_window(
+  settings: Window, optimizer: optimizers.LearnedOptimizer
+) -> Work:
+  """Makes a window of persistent evolution strategies.
+
+  Args:
+    settings: of the window.
+    optimizer: for the network of its task.
+
+  Returns:
+    The work; both signs are counted.
+  """
   task = meta.create_task(settings.task)
-  optimizer = optimizers.create('google_ff', task.network.spec)
   estimator = estimators.create(
     'pes',
     meta.LearningProblem(task, optimizer),
@@ -102,9 +116,17 @@ def _window(settings: Window) -> Work:
   return Work(call, 2 * settings.num_particles * settings.num_steps)
 
 
-def _application(row: str) -> Work:
-  task = meta.create_task('fashion_mnist_cnn')
-  name = APPLICATIONS[row]
+def make_application(task_name: str, name: str | None) -> Work:
+  """Makes steps of training with an optimizer, drawn at random.
+
+  Args:
+    task_name: of `meta.task_names()`.
+    name: of the optimizer, None for plain gradient steps.
+
+  Returns:
+    The work.
+  """
+  task = meta.create_task(task_name)
   theta: Any = {}
   if name is not None:
     optimizer = optimizers.create(name, task.network.spec)
@@ -115,7 +137,10 @@ def _application(row: str) -> Work:
 
   data = _draw_images(task)
   rows = meta.draw_rows(
-    jax.random.key(1), len(data.labels), _NUM_APPLIED, task.batch_size
+    jax.random.key(1),
+    num_steps=_NUM_APPLIED,
+    num_images=len(data.labels),
+    batch_size=task.batch_size,
   )
 
   @jax.jit
@@ -135,9 +160,10 @@ def _application(row: str) -> Work:
 
 
 def _draw_images(task: meta.Task) -> meta.Pixels:
-  side = task.image_size or 28
+  side = task.image_size or _SIDES.get(task.source, 28)
+  channels = 3 if task.source == 'cifar10' else 1
   rng = np.random.default_rng(0)
-  images = rng.integers(0, 256, (2_048, side, side, 1), np.uint8)
+  images = rng.integers(0, 256, (2_048, side, side, channels), np.uint8)
   labels = rng.integers(0, 10, 2_048).astype(np.int32)
-  scale = np.array([0.3], np.float32)
+  scale = np.full(channels, 0.3, np.float32)
   return jax.device_put(meta.Pixels(images, labels, scale, scale))

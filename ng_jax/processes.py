@@ -10,9 +10,11 @@ file system that they share; the first of them writes.
 from collections.abc import Callable
 import dataclasses
 import os
+from typing import Any
 
 from absl import flags
 import jax
+import numpy as np
 
 # Flag -> environment variable that stands for it, by JAX's own names.
 VARIABLES = {
@@ -152,6 +154,56 @@ def wait(name: str) -> None:
     from jax.experimental import multihost_utils
 
     multihost_utils.sync_global_devices(name)
+
+
+def put(tree: Any, sharding: jax.sharding.Sharding) -> Any:
+  """As `jax.device_put`, also onto the devices of several processes.
+
+  Args:
+    tree: of arrays, the same and whole in every process, or already on the
+      devices of the sharding, perhaps spread otherwise.
+    sharding: of each of them.
+
+  Returns:
+    The tree on the devices. What lies there already is not copied. Jit: no.
+  """
+  if sharding.is_fully_addressable:
+    return jax.device_put(tree, sharding)
+  return jax.tree.map(lambda x: _put_leaf(x, sharding), tree)
+
+
+def _put_leaf(x: Any, sharding: jax.sharding.Sharding) -> jax.Array:
+  if isinstance(x, jax.Array):
+    if x.sharding == sharding:
+      return x
+    if not x.is_fully_addressable:
+      return jax.jit(lambda y: y, out_shardings=sharding)(x)
+    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+      data = _put_leaf(jax.random.key_data(x), sharding)
+      return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+  host = np.asarray(x)
+  return jax.make_array_from_callback(
+    host.shape, sharding, lambda index: host[index]
+  )
+
+
+def to_host(x: Any) -> np.ndarray:
+  """Copies an array to the host, also one that several processes share out.
+
+  Args:
+    x: an array; where its parts lie in several processes, all of them call
+      this.
+
+  Returns:
+    All of it. Jit: no.
+  """
+  if isinstance(x, jax.Array) and not (
+    x.is_fully_addressable or x.is_fully_replicated
+  ):
+    from jax.experimental import multihost_utils
+
+    x = multihost_utils.process_allgather(x, tiled=True)
+  return np.array(x, copy=True)
 
 
 def _number(name: str, value: int | None) -> int | None:

@@ -8,14 +8,10 @@ python experiments/learned_optimizer.py --workdir=runs/adam \
 Nothing is meta-trained. The grid of rates and weight decays is searched on the
 first evaluation task; the best setting is measured on all of them.
 
-paper, pes, mixture: tuned on Fashion-MNIST's CNN, measured also on CIFAR-10.
-  Not run here; the authors have 80.97 +- 0.66 and 54.76 +- 2.82 % test accuracy
-  (Fashion-MNIST, CIFAR-10) with a grid of their own.
-two_cores: Fashion-MNIST only. An hour or so on two cores.
-smoke: two rates on digits, to show that everything runs. Under a minute.
-
-All but 'smoke' need --config.data.image_dir, a folder with the publishers'
-files.
+The authors have 80.97 +- 0.66 and 54.76 +- 2.82 % test accuracy (Fashion-MNIST,
+CIFAR-10) with a grid of their own. Variants are those of the learned optimizers
+(ng_jax/train/meta_variants.py), of which only `evaluation` counts here:
+two_cores takes an hour or so on two cores.
 """
 
 import ml_collections

@@ -10,12 +10,12 @@ and TensorFlow is not needed.
 from collections.abc import Callable
 import dataclasses
 import hashlib
-import pathlib
 
 import numpy as np
 
 from ng_jax.data import cifar
 from ng_jax.data import idx
+from ng_jax.data import image_folders
 
 _DIGITS = tuple(str(i) for i in range(10))
 _FASHION = (
@@ -101,8 +101,8 @@ def read(
   Args:
     source: one of `sources()`, or 'tfds:<name>' for a prepared TFDS data set,
       for example 'tfds:mnist' or 'tfds:mnist:3.0.1'.
-    image_dir: folder of the publishers' files, or TFDS's data_dir; not needed
-      for 'digits'.
+    image_dir: folder of the publishers' files, or of one folder a source, see
+      `image_folders.find`; TFDS's data_dir; not needed for 'digits'.
     split_seed: for the digits, which have no published split: a stratified
       fifth of them, drawn with this seed, is the test split.
 
@@ -166,7 +166,7 @@ def _read_idx(
       for split in ('train', 't10k')
       for what in ('images-idx3', 'labels-idx1')
     ]
-    files = _find(source, image_dir, expected, ('', '.gz'))
+    files = image_folders.find(source, image_dir, expected, ('', '.gz'))
     found = {}
     for split, prefix, size in (
       ('train', 'train', 60_000),
@@ -185,7 +185,7 @@ def _read_idx(
 def _read_cifar(source: str, image_dir: str | None, split_seed: int) -> Splits:
   """CIFAR-10, binary or Python version, whichever the folder holds."""
   names = [*(f'data_batch_{k}' for k in range(1, 6)), 'test_batch']
-  files = _find(source, image_dir, names, ('.bin', ''))
+  files = image_folders.find(source, image_dir, names, ('.bin', ''))
   parts = {
     name: (
       cifar.read_binary(path)
@@ -253,41 +253,3 @@ def _whole_split(
     class_names,
     note=note,
   )
-
-
-def _find(
-  source: str,
-  image_dir: str | None,
-  names: list[str],
-  suffixes: tuple[str, ...],
-) -> dict[str, pathlib.Path]:
-  """Finds each file with the first suffix that exists, or names them all."""
-  wanted = ', '.join(names) + (
-    f' (each with one of the endings {list(suffixes)})'
-  )
-  if not image_dir:
-    raise ValueError(
-      f'image_dir must name the folder of the {source!r} files {wanted}, got '
-      f'{image_dir!r}; point it at the folder, or use the source '
-      "'digits', which needs none."
-    )
-  folder = pathlib.Path(image_dir)
-  files = {
-    name: folder / (name + suffix)
-    for name in names
-    for suffix in reversed(suffixes)
-    if (folder / (name + suffix)).is_file()
-  }
-  missing = [name for name in names if name not in files]
-  if missing:
-    state = (
-      'does not exist'
-      if not folder.is_dir()
-      else 'lacks '
-      + ('all of them' if len(missing) == len(names) else ', '.join(missing))
-    )
-    raise ValueError(
-      f'image_dir must hold the {source!r} files {wanted}, but {folder} {state}'
-      '; fetch the files from their publisher or give another folder.'
-    )
-  return files

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flax modules that optimizers are tried on: normalised CNNs, a small ViT."""
+"""Flax modules that optimizers are tried on: an MLP, normalised CNNs, a ViT."""
 
 from flax import linen as nn
 import jax
@@ -12,6 +12,31 @@ _NORMS = ('group', 'layer')
 _NUM_GROUPS = 8
 # As PyTorch has it.
 _EPSILON = 1e-5
+
+
+class Mlp(nn.Module):
+  """An MLP of images with ReLU and Flax's own initialisers.
+
+  Attributes:
+    sizes: of the layers, the number of classes last.
+  """
+
+  sizes: tuple[int, ...]
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Applies the network.
+
+    Args:
+      x: [num_images, rows, columns, channels] float.
+
+    Returns:
+      [num_images, num_classes]. Jit: yes.
+    """
+    x = x.reshape(x.shape[0], -1)
+    for i, size in enumerate(self.sizes):
+      x = nn.Dense(size, name=f'dense_{i + 1}')(x if i == 0 else nn.relu(x))
+    return x
 
 
 class Convolution(nn.Module):

@@ -115,7 +115,8 @@ def read(
   Args:
     source: 'fashion_mnist', 'cifar10', 'mnist' or 'digits', or one of them
       prepared by TFDS, as 'tfds:cifar10'.
-    image_dir: folder of the publishers' files; not needed for 'digits'.
+    image_dir: folder of the publishers' files, or of one folder a source, see
+      `ng_jax.data.image_folders.find`; not needed for 'digits'.
     image_size: rows and columns after averaging over areas, as 14 or 8; 0 for
       images as they are.
     num_hold_out: training images that are kept to choose by; 5,000 by default,
@@ -186,42 +187,6 @@ def split(
     name,
     train.note,
   )
-
-
-def draw_rows(
-  key: jax.Array, num_images: int, num_steps: int, batch_size: int
-) -> jax.Array:
-  """Draws the images of every step: whole epochs without their remainders.
-
-  Every epoch is a permutation of all images of which the last, incomplete
-  batch is left out. The first epochs do not depend on `num_steps`.
-
-  Args:
-    key: typed PRNG key.
-    num_images: to draw from.
-    num_steps: of all epochs together.
-    batch_size: of a step, at most `num_images`.
-
-  Returns:
-    [num_steps, batch_size] int32. Jit: yes, with all but the key static.
-
-  Raises:
-    ValueError: a batch of more images than there are.
-  """
-  if not 1 <= batch_size <= num_images:
-    raise ValueError(
-      f'batch_size must be from 1 to {num_images:,}, the number of images, got '
-      f'{batch_size:,}.'
-    )
-  steps_per_epoch = num_images // batch_size
-  num_epochs = -(-num_steps // steps_per_epoch)
-  keys = jax.vmap(lambda epoch: jax.random.fold_in(key, epoch))(
-    jnp.arange(num_epochs, dtype=jnp.uint32)
-  )
-  order = jax.vmap(lambda k: jax.random.permutation(k, num_images))(keys)
-  whole = order[:, : steps_per_epoch * batch_size]
-  rows = whole.reshape(-1, batch_size)[:num_steps]
-  return rows.astype(jnp.int32)
 
 
 def shrink(images: np.ndarray, size: int) -> np.ndarray:

@@ -32,13 +32,15 @@ def describe(
     **more: entries of the record besides, as hardware='2 cores'.
 
   Returns:
-    {'task', 'optimizer', 'data', 'num_train', 'num_steps', 'batch_size',
-    'seconds_per_step'} and the entries of `Evaluation.to_record`. Jit: no.
+    {'task', 'optimizer', 'data', 'note', 'num_train', 'num_steps',
+    'batch_size', 'seconds_per_step'} and the entries of `Evaluation.to_record`.
+    Jit: no.
   """
   return {
     'task': task.name,
     'optimizer': optimizer,
     'data': splits.name,
+    'note': splits.note,
     'num_train': len(splits.train.labels),
     'num_steps': int(found.steps[-1]),
     'batch_size': task.batch_size,

@@ -62,6 +62,36 @@ def make_table(
   return '\n'.join([*lines, '', *notes]) + '\n'
 
 
+def make_task_table(
+  records: Sequence[Record], *, held: str = 'test', baseline: str = tuning.TUNED
+) -> str:
+  """As `make_table` for many tasks: a task a row, an optimizer a column.
+
+  Args:
+    records: as `make_table`.
+    held: as `make_table`.
+    baseline: as `make_table`.
+
+  Returns:
+    The table; a cell is accuracy and, in brackets, milliseconds a step. Then
+    the lines of `make_table`. Jit: no.
+
+  Raises:
+    ValueError: as `make_table`.
+  """
+  columns = _arrange(records, held, baseline)
+  optimizers = _order(columns, baseline)
+  lines = [_join(['task', *optimizers])]
+  lines.append(_join(['---'] + ['---:'] * len(optimizers)))
+  for title, column in columns.items():
+    cells = [_show(column.get(optimizer), held) for optimizer in optimizers]
+    lines.append(
+      _join([title, *(f'{a} ({ms} ms)' if ms else a for a, ms in cells)])
+    )
+  notes = [_describe_column(t, list(c.values())) for t, c in columns.items()]
+  return '\n'.join([*lines, '', *notes]) + '\n'
+
+
 def draw_curves(
   records: Sequence[Record],
   *,
@@ -113,6 +143,21 @@ def draw_curves(
   return figure
 
 
+def group_by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
+  """Records of one task, its data and steps, by what tables call them.
+
+  Args:
+    records: as `make_table`.
+
+  Returns:
+    {title: records}, in the order in which they first came. Jit: no.
+  """
+  groups: dict[str, list[Record]] = {}
+  for record in records:
+    groups.setdefault(_title(record), []).append(record)
+  return groups
+
+
 def _arrange(
   records: Sequence[Record], held: str, baseline: str
 ) -> dict[str, dict[str, Record]]:
@@ -122,7 +167,6 @@ def _arrange(
       'records must hold at least one evaluation, got none; check the path of '
       'the file that records.read was given.'
     )
-  columns: dict[str, dict[str, Record]] = {}
   for record in records:
     if held not in record['accuracy']:
       raise ValueError(
@@ -130,8 +174,10 @@ def _arrange(
         f'{record["task"]!r}, which has {sorted(record["accuracy"])}; evaluate '
         'it with held={' + repr(held) + ': ...}.'
       )
-    title = _title(record)
-    columns.setdefault(title, {})[record['optimizer']] = record
+  columns = {
+    title: {record['optimizer']: record for record in group}
+    for title, group in group_by_task(records).items()
+  }
   without = [t for t, column in columns.items() if baseline not in column]
   if without:
     raise ValueError(
@@ -174,9 +220,12 @@ def _describe_column(title: str, column: Sequence[Record]) -> str:
   seeds = sorted({len(record['seeds']) for record in column})
   num_train = sorted({record['num_train'] for record in column})
   batch_sizes = sorted({record['batch_size'] for record in column})
+  parts = {r['note'] for r in column if r.get('note')}
+  noun = 'seed' if seeds == [1] else 'seeds'
   return (
-    f'{title}: {_list(seeds)} seeds, mean ± population standard deviation; '
+    f'{title}: {_list(seeds)} {noun}, mean ± population standard deviation; '
     f'{_list(num_train)} training images, batches of {_list(batch_sizes)}.'
+    + ''.join(f' A part of the published set: {note}.' for note in parts)
   )
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 def draw_rows(
   key: jax.Array,
-  first_step: jax.typing.ArrayLike,
+  first_step: jax.typing.ArrayLike = 0,
   *,
   num_steps: int,
   num_images: int,
@@ -22,7 +22,8 @@ def draw_rows(
 
   Args:
     key: [] typed key of the stream.
-    first_step: [] int32, number of the first batch, from 0; may be traced.
+    first_step: [] int32, number of the first batch, from 0; may be traced,
+      which costs up to one permutation more.
     num_steps: batches wanted. Static.
     num_images: that are shuffled. Static.
     batch_size: rows of a batch. Static.
@@ -31,17 +32,20 @@ def draw_rows(
     [num_steps, batch_size] int32, at least 0 and below num_images. Jit: yes.
 
   Raises:
-    ValueError: fewer images than a batch has.
+    ValueError: fewer images than a batch has, or an empty batch.
   """
-  steps_per_epoch = num_images // batch_size
-  if not steps_per_epoch:
+  if not 1 <= batch_size <= num_images:
     raise ValueError(
-      f'batch_size must be at most the number of images, got {batch_size=} and '
-      f'{num_images=}; use smaller batches or another split.'
+      'batch_size must be at least 1 and at most the number of images, got '
+      f'{batch_size=} and {num_images=}; use smaller batches or another split.'
     )
+  steps_per_epoch = num_images // batch_size
+  # The first batch may be the last of its epoch, where it is not known.
+  skipped = steps_per_epoch - 1
+  if isinstance(first_step, int):
+    skipped = first_step % steps_per_epoch
+  num_epochs = -(-(skipped + num_steps) // steps_per_epoch)
   first_step = jnp.asarray(first_step, jnp.int32)
-  # The first batch may be the last of its epoch.
-  num_epochs = -(-(steps_per_epoch - 1 + num_steps) // steps_per_epoch)
   epochs = first_step // steps_per_epoch + jnp.arange(num_epochs)
 
   def shuffle(epoch: jax.Array) -> jax.Array:

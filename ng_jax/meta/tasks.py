@@ -209,6 +209,15 @@ def _make_normalised(
   return optimizees.LinenNetwork(module, shape)
 
 
+def _make_flax_mlp(
+  shape: _Shape, width: int, *, hidden: tuple[int, ...]
+) -> optimizees.Network:
+  """With the initialisers of Flax, as users have it."""
+  del width
+  module = linen_optimizees.Mlp((*hidden, _NUM_CLASSES))
+  return optimizees.LinenNetwork(module, shape)
+
+
 def _make_vit(shape: _Shape, width: int) -> optimizees.Network:
   del width
   patch_size = 4 if shape[0] > 14 else 2
@@ -234,6 +243,7 @@ _NETWORKS: dict[str, _Maker] = {
   'mlp_32': functools.partial(_make_mlp, hidden=(32,)),
   'mlp_32_32': functools.partial(_make_mlp, hidden=(32, 32)),
   'mlp_128_128': functools.partial(_make_mlp, hidden=(128, 128)),
+  'flax_mlp_64_32': functools.partial(_make_flax_mlp, hidden=(64, 32)),
   'cnn_group_norm': functools.partial(_make_normalised, norm='group'),
   'cnn_layer_norm': functools.partial(_make_normalised, norm='layer'),
   'vit': _make_vit,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ng_jax import processes
 from ng_jax.meta import outer
 from ng_jax.meta.estimators import base
 
@@ -126,7 +127,7 @@ def make_step(
   Args:
     estimator: of the task.
     update: outer update.
-    devices: local ones, that divide the number of particles.
+    devices: of this process or of all, that divide the number of particles.
 
   Returns:
     A function of (shared, state, data), see `outer_step`; the memory of both
@@ -139,7 +140,7 @@ def make_step(
     raise ValueError(
       'num_particles must be a multiple of the number of devices, got '
       f'num_particles={estimator.num_particles} and {len(devices)} devices; '
-      'use fewer devices or more particles.'
+      'use fewer devices or processes, or more particles.'
     )
   step = functools.partial(outer_step, estimator=estimator, update=update)
   if len(devices) == 1:
@@ -163,6 +164,8 @@ def place(
 ) -> Any:
   """Puts arrays where `make_step` wants them.
 
+  With devices of several processes each of them gives the same whole arrays.
+
   Args:
     tree: of arrays.
     devices: as given to `make_step`.
@@ -175,7 +178,7 @@ def place(
     return jax.device_put(tree, devices[0])
   axes = jax.sharding.PartitionSpec(*([AXIS_NAME] if spread else []))
   sharding = jax.sharding.NamedSharding(_mesh(devices), axes)
-  return jax.device_put(tree, sharding)
+  return processes.put(tree, sharding)
 
 
 def _mesh(devices: Sequence[jax.Device]) -> jax.sharding.Mesh:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from ng_jax.meta import pixels as pixels_lib
+from ng_jax.meta import streams
 from ng_jax.meta import tasks
 
 
@@ -112,11 +113,11 @@ def run(
   """
   task = plan.task
   tx = optax.with_extra_args_support(plan.make_tx(theta))
-  rows = pixels_lib.draw_rows(
+  rows = streams.draw_rows(
     jax.random.fold_in(key, 1),
-    train.labels.shape[0],
-    plan.num_steps,
-    task.batch_size,
+    num_steps=plan.num_steps,
+    num_images=train.labels.shape[0],
+    batch_size=task.batch_size,
   )
   params = task.init(jax.random.fold_in(key, 0))
   state = _State(params, tx.init(params), jnp.int32(-1), jnp.int32(0))

@@ -11,15 +11,14 @@ import dataclasses
 import itertools
 import pathlib
 from typing import Any
-import zlib
 
 from absl import logging
 import numpy as np
 import optax
 
 from ng_jax.meta import evaluation
+from ng_jax.meta import measuring
 from ng_jax.meta import pixels as pixels_lib
-from ng_jax.meta import records
 from ng_jax.meta import tasks
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -170,15 +169,15 @@ def tune_adam(
       f'of {len(GRID)}.'
     )
 
-  book = _Book(pathlib.Path(path), task, splits, num_steps)
+  runs = _Runs(pathlib.Path(path), task, splits, num_steps)
   grid = {}
   for setting in settings:
-    record = book.look_up('grid', setting, (_GRID_SEED,), num_steps)
+    record = runs.look_up('grid', setting, (_GRID_SEED,), num_steps)
     grid[setting] = _held_out_accuracy(record)
   finalists = sorted(grid, key=lambda s: (-grid[s], s))[:_NUM_FINALISTS]
   finals = {}
   for setting in dict.fromkeys((*finalists, AdamSetting())):
-    finals[setting] = book.look_up('final', setting, tuple(seeds), test_every)
+    finals[setting] = runs.look_up('final', setting, tuple(seeds), test_every)
   best = min(finals, key=lambda s: (-_held_out_accuracy(finals[s]), s))
   logging.info('%s: the best Adam has %s', task.name, best)
   return Tuned(best, grid, finals)
@@ -200,8 +199,8 @@ def for_report(tuned: Tuned) -> list[dict[str, Any]]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Book:
-  """Results that are made once and kept in a file."""
+class _Runs:
+  """Runs of the grid and of the finals, each made once and kept in a file."""
 
   path: pathlib.Path
   task: tasks.Task
@@ -215,24 +214,26 @@ class _Book:
     seeds: tuple[int, ...],
     test_every: int,
   ) -> dict[str, Any]:
-    """The record of a setting, made and stored where it is missing."""
-    identity = {
-      'stage': stage,
-      'task': self.task.name,
-      'network': repr(self.task.network),
-      'batch_size': self.task.batch_size,
-      'data': self.splits.name,
-      'checksum': self._sum_labels(),
-      'num_steps': self.num_steps,
-      'test_every': test_every,
-      'seeds': list(seeds),
-      'setting': dataclasses.asdict(setting),
-    }
-    for record in records.read(self.path):
-      if all(record.get(key) == value for key, value in identity.items()):
-        return record
-    record = self._make(stage, setting, seeds, test_every) | identity
-    records.append(self.path, record)
+    """The record of a setting, made and stored where it is missing.
+
+    Finals see the test images and are timed.
+    """
+    is_final = stage == 'final'
+    held = {'hold_out': self.splits.hold_out}
+    record = measuring.measure(
+      self.task,
+      f'Adam, {setting}',
+      adam,
+      setting.theta,
+      self.splits,
+      book=measuring.Book(self.path),
+      held=held | {'test': self.splits.test} if is_final else held,
+      seeds=seeds,
+      num_steps=self.num_steps,
+      test_every=test_every,
+      timed=is_final,
+      identity={'stage': stage, 'setting': dataclasses.asdict(setting)},
+    )
     logging.info(
       '%s, %s, %s: hold-out accuracy %.4f',
       self.task.name,
@@ -241,37 +242,6 @@ class _Book:
       _held_out_accuracy(record),
     )
     return record
-
-  def _make(
-    self,
-    stage: str,
-    setting: AdamSetting,
-    seeds: tuple[int, ...],
-    test_every: int,
-  ) -> dict[str, Any]:
-    """Trains with a setting; finals see the test images and are timed."""
-    is_final = stage == 'final'
-    held = {'hold_out': self.splits.hold_out}
-    run = (self.task, adam, setting.theta, self.splits.train)
-    found = evaluation.evaluate(
-      *run,
-      held=held | {'test': self.splits.test} if is_final else held,
-      seeds=seeds,
-      num_steps=self.num_steps,
-      test_every=test_every,
-    )
-    return records.describe(
-      self.task,
-      f'Adam, {setting}',
-      self.splits,
-      found,
-      seconds_per_step=evaluation.measure_step(*run) if is_final else None,
-    )
-
-  def _sum_labels(self) -> int:
-    """Tells one draw of the hold-out from another."""
-    labels = np.asarray(self.splits.train.labels).astype('<i4')
-    return zlib.crc32(labels.tobytes())
 
 
 def _held_out_accuracy(record: dict[str, Any]) -> float:

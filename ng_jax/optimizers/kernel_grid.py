@@ -53,6 +53,30 @@ class Window(NamedTuple):
       part = grid[height, width]
     return part.reshape(-1, kernel.shape[-1])
 
+  def fill(self, numbers: jax.Array) -> jax.Array:
+    """The numbers of all places, zeros outside of the window.
+
+    Args:
+      numbers: [..., num_places num_features], of the window's places.
+
+    Returns:
+      [..., 25 num_features], whose product with a map is that of `numbers` with
+      the rows that `take` gives. Jit: yes.
+    """
+    height, width = self.rows[1] - self.rows[0], self.columns[1]
+    width -= self.columns[0]
+    *others, size = numbers.shape
+    num_features = size // (height * width)
+    borders = [(r[0], GRID - r[1]) for r in (self.rows, self.columns)]
+    if self.channel_major:
+      grid = numbers.reshape(*others, num_features, height, width)
+      borders = [(0, 0), *borders]
+    else:
+      grid = numbers.reshape(*others, height, width, num_features)
+      borders = [*borders, (0, 0)]
+    filled = jnp.pad(grid, [(0, 0)] * len(others) + borders)
+    return filled.reshape(*others, NUM_PLACES * num_features)
+
 
 def kernel_of(block: specs.Block) -> tuple[int, int]:
   """The kernel that a block's channels are read as.

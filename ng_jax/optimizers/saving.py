@@ -169,7 +169,7 @@ def _find(name: str | os.PathLike[str]) -> pathlib.Path:
   known = trained_names()
   if str(name) not in known:
     close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f'; did you mean {close[0]!r}?' if close else ''
+    hint = f'; did you mean {close[0]!r}?' if close else '.'
     raise ValueError(
       f'unknown optimizer {str(name)!r}{hint} Known names: {list(known)}; or '
       f'give the path of a file that ends in {_ENDING!r}.'

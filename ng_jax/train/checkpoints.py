@@ -16,6 +16,7 @@ from absl import logging
 import jax
 import numpy as np
 
+from ng_jax import processes
 from ng_jax.train import checkpoint_manager
 from ng_jax.train import checkpoint_trees as trees
 from ng_jax.train import state as state_lib
@@ -152,7 +153,7 @@ class CheckpointStore:
       ValueError: this checkpoint or the one before cannot be written.
     """
     # Copies, because the next step may reuse the memory of the state.
-    tree = jax.tree.map(lambda x: np.array(x, copy=True), trees.to_tree(state))
+    tree = jax.tree.map(processes.to_host, trees.to_tree(state))
     step = int(tree['step'])
     progress = {
       'checksums': trees.checksums(tree),

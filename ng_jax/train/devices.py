@@ -46,13 +46,23 @@ def make_parallel_step(
     axis_name=AXIS_NAME,
     in_axes=(None, None, 0),
     out_axes=None,
-    devices=_of_all_processes(devices),
+    devices=of_all_processes(devices),
     donate_argnums=(0,) if donate_state else (),
   )
 
 
-def _of_all_processes(devices: Sequence[jax.Device]) -> list[jax.Device]:
-  """As many devices of every process, process by process."""
+def of_all_processes(devices: Sequence[jax.Device]) -> list[jax.Device]:
+  """As many devices of every process, process by process.
+
+  Args:
+    devices: local ones, those of this process alone.
+
+  Returns:
+    The devices of all processes in one order, the same in each. Jit: no.
+
+  Raises:
+    ValueError: processes with other numbers of devices.
+  """
   if processes.share().count == 1:
     return list(devices)
   found = [
@@ -104,14 +114,14 @@ def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
 
   Args:
     tree: arrays.
-    devices: local devices, those of `make_step`.
+    devices: those of `make_step`, or of all processes.
 
   Returns:
     The same tree on the devices.
   """
   mesh = jax.sharding.Mesh(np.asarray(devices), (AXIS_NAME,))
   sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-  return jax.device_put(tree, sharding)
+  return processes.put(tree, sharding)
 
 
 def choose(num_devices: int) -> list[jax.Device]:

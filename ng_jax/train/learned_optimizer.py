@@ -20,7 +20,8 @@ from ng_jax import meta
 from ng_jax import optimizers
 from ng_jax import plots
 from ng_jax import processes
-from ng_jax.meta import records
+from ng_jax.meta import measuring
+from ng_jax.optimizers import base as optimizers_base
 from ng_jax.train import config as config_lib
 from ng_jax.train import meta_config
 from ng_jax.train import meta_experiment
@@ -29,6 +30,7 @@ from ng_jax.train import provenance
 from ng_jax.train import running
 from ng_jax.train import state as state_lib
 from ng_jax.train import tuned_adam
+from ng_jax.train import workdirs
 
 # Draw weights and images; those of the published evaluation and others.
 _EVALUATION_SEED, _VALIDATION_SEED = 101, 201
@@ -67,10 +69,11 @@ def run(
   workdir = pathlib.Path(workdir)
   if config.model.name == meta_config.ADAM:
     meta_config.check(config)
-    workdir.mkdir(parents=True, exist_ok=True)
-    config_lib.write(config, workdir / 'config.json', source=source)
-    with provenance.noting(workdir):
-      return tuned_adam.run(config, workdir)
+    with workdirs.writing(workdir):
+      if processes.is_first():
+        config_lib.write(config, workdir / 'config.json', source=source)
+      with provenance.noting(workdir):
+        return tuned_adam.run(config, workdir)
   test = functools.partial(_test, workdir=workdir)
   task = dataclasses.replace(_TASK, test=test)
   return running.run(task, config, workdir, source=source)
@@ -83,7 +86,8 @@ def evaluate(
 
   Args:
     config: of the run, perhaps with other tasks in config.evaluation.
-    workdir: of the run; gets evaluation.json, and lines in records.jsonl.
+    workdir: of the run; gets evaluation.json, and a line in records.jsonl for
+      each task that was not measured before with this theta and settings.
 
   Returns:
     'step' and the accuracies of `run`.
@@ -134,18 +138,16 @@ def _test(
   found: dict[str, float] = {}
   curves: dict[str, Any] = {}
   for name in config.evaluation.tasks:
-    measured, record = _measure(config, name, theta, step=int(state.step))
-    mean, std = measured.final('test')
+    record = _measure(config, name, theta, workdir, step=int(state.step))
+    mean, std = measuring.final(record)
     found |= {f'test_accuracy_{name}': mean, f'test_std_{name}': std}
-    accuracy = measured.accuracy['test'].astype(np.float64)
+    accuracy = np.array(record['accuracy']['test'], np.float64)
     curves[name] = {
-      'steps': measured.steps.tolist(),
+      'steps': record['steps'],
       'test_accuracy': accuracy.mean(axis=0).round(5).tolist(),
       'test_std': accuracy.std(axis=0).round(5).tolist(),
     }
     logging.info('%s: test accuracy %.4f +- %.4f', name, mean, std)
-    if processes.is_first():
-      records.append(workdir / 'records.jsonl', record)
   if processes.is_first():
     settings = config_lib.to_json_types(config)
     settings.pop('data')  # Says only where the images were.
@@ -160,33 +162,37 @@ def _test(
 
 
 def _measure(
-  config: ml_collections.ConfigDict, name: str, theta: Any, *, step: int
-) -> tuple[meta.Evaluation, dict[str, Any]]:
-  """Trains an evaluation task from all seeds."""
+  config: ml_collections.ConfigDict,
+  name: str,
+  theta: Any,
+  workdir: pathlib.Path,
+  *,
+  step: int,
+) -> dict[str, Any]:
+  """Trains an evaluation task from all seeds, unless that was done before."""
   settings = config.evaluation
   task = dataclasses.replace(
     meta.create_task(name), batch_size=settings.batch_size
   )
-  splits = meta_experiment.read_images(config, task)
   optimizer = meta_experiment.make_optimizer(config, task)
-  setting = (task, optimizer.transformation, theta, splits.train)
-  measured = meta.evaluate(
-    *setting,
-    held={'hold_out': splits.hold_out, 'test': splits.test},
+  return measuring.measure(
+    task,
+    config.model.name,
+    optimizer.transformation,
+    theta,
+    meta_experiment.read_images(config, task),
+    book=measuring.Book(workdir / 'records.jsonl'),
     seeds=[_EVALUATION_SEED + i for i in range(settings.num_seeds)],
     num_steps=settings.num_steps,
     test_every=settings.test_every,
-  )
-  record = records.describe(
-    task,
-    config.model.name,
-    splits,
-    measured,
-    seconds_per_step=meta.measure_step(*setting),
+    identity={
+      'optimizer': config.model.name,
+      'options': optimizers_base.settings(optimizer),
+      'theta': measuring.checksum(theta),
+    },
     meta_seed=config.seed,
     outer_step=step,
   )
-  return measured, record
 
 
 def _finite_mean(values: np.ndarray) -> float:

@@ -28,7 +28,7 @@ class Experiment:
     tasks: that are trained on, in turn.
     splits: their images.
     data: training images of each task, on the devices.
-    devices: that the run works on.
+    devices: that the run works on, of all processes.
     learning_rate: outer step to rate.
     init: makes the state before the first step.
     train_step: see `meta_training.make_train_step`.
@@ -66,7 +66,7 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
   Raises:
     ValueError: bad options, too few devices, missing images.
   """
-  devices = devices_lib.choose(config.num_devices)
+  devices = devices_lib.of_all_processes(devices_lib.choose(config.num_devices))
   tasks = tuple(
     dataclasses.replace(meta.create_task(name), batch_size=config.batch_size)
     for name in config.tasks

@@ -1,5 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variants of the configs of learned optimizers, shared by the optimizers."""
+"""Variants of the configs of learned optimizers, shared by the optimizers.
+
+paper: the authors' protocol, 1,000 outer steps of 100 inner steps on
+  Fashion-MNIST's CNN, greedy; then 1,000 steps from five seeds, also on
+  CIFAR-10. Not run here.
+two_cores: images of 14x14, batches of 64, 300 outer steps of 50 inner steps;
+  measured on images of 28x28 in batches of 128. Up to an hour on two cores.
+pes: persistent evolution strategies, 16 particles, windows of 50 of 1,000 inner
+  steps, 5,000 outer steps. Not run here; docs/performance.md has its cost.
+mixture: five networks of several kinds and sizes in turn, 300 to 600 steps an
+  episode; so the optimizers that ship with ng_jax were trained.
+smoke: a few steps on digits, to show that everything runs. Under a minute.
+
+All but 'smoke' need --config.data.image_dir, a folder of the publishers' files
+or of one such folder a source (mnist, fashion_mnist, cifar10, see
+`ng_jax.data.image_folders`). 'paper' and 'pes' need CIFAR-10 too, or a part of
+it, which tables call so, unless --config.evaluation.tasks leaves it out.
+"""
 
 from typing import Any
 

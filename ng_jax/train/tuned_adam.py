@@ -8,7 +8,8 @@ from absl import logging
 import ml_collections
 
 from ng_jax import meta
-from ng_jax.meta import records
+from ng_jax import processes
+from ng_jax.meta import measuring
 from ng_jax.meta import tuning
 from ng_jax.train import logging as logging_lib
 from ng_jax.train import provenance
@@ -24,8 +25,8 @@ def run(
 
   Args:
     config: see `meta_config.default_config`; config.model holds the grid.
-    workdir: existing folder; gets tuning.jsonl, from which a killed run goes
-      on, records.jsonl, and metrics.jsonl with what is returned.
+    workdir: existing folder; gets tuning.jsonl and records.jsonl, from which a
+      killed run goes on, and metrics.jsonl with what is returned.
 
   Returns:
     For each evaluation task 'test_accuracy_<task>' and 'test_std_<task>' of the
@@ -63,36 +64,32 @@ def run(
   for name in settings.tasks:
     task, splits = _open(config, name)
     for prefix, (label, setting) in chosen.items():
-      measured = meta.evaluate(
+      record = measuring.measure(
         task,
+        label,
         tuning.adam,
         setting.theta,
-        splits.train,
-        held={'hold_out': splits.hold_out, 'test': splits.test},
+        splits,
+        book=measuring.Book(workdir / 'records.jsonl'),
         seeds=seeds,
         num_steps=settings.num_steps,
         test_every=settings.test_every,
+        identity={'optimizer': label, 'setting': dataclasses.asdict(setting)},
       )
-      mean, std = measured.final('test')
+      mean, std = measuring.final(record)
       logging.info('%s, %s: %.4f +- %.4f', label, name, mean, std)
       found |= {
         f'{prefix}test_accuracy_{name}': mean,
         f'{prefix}test_std_{name}': std,
       }
-      seconds = meta.measure_step(
-        task, tuning.adam, setting.theta, splits.train
-      )
-      record = records.describe(
-        task, label, splits, measured, seconds_per_step=seconds
-      )
-      records.append(workdir / 'records.jsonl', record)
   first = settings.tasks[0]
   for prefix in chosen:
     found |= {
       f'{prefix}test_accuracy': found[f'{prefix}test_accuracy_{first}'],
     }
-  writer = logging_lib.open_writer(workdir, first_step=0)
-  writer.scalars(settings.num_steps, found)
+  if processes.is_first():
+    writer = logging_lib.open_writer(workdir, first_step=0)
+    writer.scalars(settings.num_steps, found)
   return found
 
 

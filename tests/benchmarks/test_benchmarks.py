@@ -12,6 +12,7 @@ import pytest
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _ROWS = {
   'cold_start': {'import_beyond_jax', 'first_step_ng_gnn_cached'},
+  'long_runs': {'wide_gradient', 'long_ff', 'pes_ff'},
   'memory': {'ng_t_11_nodes_batch_4_microbatch_2_remat'},
   'mixed_batches': {
     'ng_gnn_padded_edges',
@@ -31,6 +32,8 @@ def test_quick_run(name: str, tmp_path: pathlib.Path) -> None:
   path = tmp_path / 'rows.jsonl'
   command = [sys.executable, str(_ROOT / 'benchmarks' / f'{name}.py')]
   command += ['--quick', '--seconds=0', f'--json={path}']
+  if name == 'long_runs':
+    command.append('--optimizers=gradient,ff')
   if name == 'scaling':
     command.append(f'--picture={tmp_path / "picture.png"}')
   result = subprocess.run(

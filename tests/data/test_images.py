@@ -66,6 +66,21 @@ def test_reads_cifar_folders(tmp_path, binary):
   assert 'of 10,000 published' in found['test'].note
 
 
+def test_one_folder_for_all_sources(tmp_path):
+  publisher_files.write_mnist(tmp_path / 'mnist', num_train=12)
+  publisher_files.write_mnist(tmp_path / 'fashion_mnist', num_train=13)
+  publisher_files.write_cifar(tmp_path / 'cifar10_subset', binary=True)
+  sizes = {
+    source: len(images.read(source, image_dir=str(tmp_path))['train'].labels)
+    for source in ('mnist', 'fashion_mnist', 'cifar10')
+  }
+  assert sizes == {'mnist': 12, 'fashion_mnist': 13, 'cifar10': 15}
+  # The whole set, once it is there, goes before its part.
+  (tmp_path / 'cifar-10-batches-bin').mkdir()
+  with pytest.raises(ValueError, match='cifar-10-batches-bin lacks all'):
+    images.read('cifar10', image_dir=str(tmp_path))
+
+
 def test_fingerprint_depends_on_pixels_and_labels(tmp_path):
   publisher_files.write_mnist(tmp_path)
   found = images.read('mnist', image_dir=str(tmp_path))['train']

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from ng_jax.meta import records
 from ng_jax.train import logging as logging_lib
 from tests.end_to_end import binaries
 
@@ -19,15 +20,17 @@ EXPERIMENTS = {
   'inr_classification': 'gnn',
   'inr_editing': 'gnn',
   'cnn_generalization': 'statnn',
+  'learned_optimizer': 'ff',
 }
 NUM_STEPS, EVAL_EVERY = 120, 20
 
 
 def arguments(experiment, shared, workdir):
   config = CONFIGS / experiment / f'{EXPERIMENTS[experiment]}.py'
+  data = [f'--config.data.data_dir={shared / "data"}']
   return [
     f'--config={config}:smoke',
-    f'--config.data.data_dir={shared / "data"}',
+    *(data if experiment != 'learned_optimizer' else []),
     f'--config.num_steps={NUM_STEPS}',
     f'--config.eval_every={EVAL_EVERY}',
     '--config.log_every=3',
@@ -160,3 +163,59 @@ def test_killed_while_it_writes_a_checkpoint(whole_runs, shared, tmp_path):
   assert untimed(workdir) == expected
   assert not half_written(workdir)
   assert pathlib.Path(workdir / 'pictures').is_dir()
+
+
+def start_smoke(config, shared, workdir, *more):
+  """Meta-trains, or tunes Adam, and measures; what it says is dropped."""
+  return subprocess.Popen(
+    [
+      sys.executable,
+      str(binaries.ROOT / 'experiments' / 'learned_optimizer.py'),
+      f'--config={CONFIGS / "learned_optimizer" / config}.py:smoke',
+      f'--workdir={workdir}',
+      *more,
+    ],
+    env=binaries.environment(shared),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  )
+
+
+def untimed_records(path):
+  timed = ('seconds', 'compile_seconds', 'seconds_per_step')
+  return [
+    {k: v for k, v in record.items() if k not in timed}
+    for record in records.read(path)
+  ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'config, file, more',
+  [
+    ('adam', 'tuning.jsonl', ()),
+    ('adam', 'records.jsonl', ()),
+    (
+      'ff',
+      'records.jsonl',
+      ("--config.evaluation.tasks=('digits_mlp','digits_cnn')",),
+    ),
+  ],
+  ids=['tuning', 'adam', 'evaluation'],
+)
+def test_killed_between_measurements(config, file, more, shared, tmp_path):
+  whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+  assert start_smoke(config, shared, whole, *more).wait(500) == 0
+  process = start_smoke(config, shared, killed, *more)
+  path = killed / file
+  with process:
+    assert wait_for(process, lambda: path.exists() and path.stat().st_size)
+    process.kill()
+  before = records.read(path)
+  assert 0 < len(before) < len(records.read(whole / file))
+  assert start_smoke(config, shared, killed, *more).wait(500) == 0
+  # Nothing is measured twice, and the rest is what it would have been.
+  assert records.read(path)[: len(before)] == before
+  names = ['records.jsonl'] + ['tuning.jsonl'] * (config == 'adam')
+  for name in names:
+    assert untimed_records(killed / name) == untimed_records(whole / name)

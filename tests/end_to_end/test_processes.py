@@ -11,9 +11,14 @@ import jax
 import numpy as np
 import pytest
 
+from ng_jax import optimizers
 from ng_jax.data import cnn_zoo
 from ng_jax.data import inr
+from ng_jax.meta import records
+from ng_jax.train import checkpoints
 from ng_jax.train import logging as logging_lib
+from ng_jax.train import meta_experiment
+from ng_jax.train import meta_variants
 from tests.data import zoo_files
 from tests.end_to_end import binaries
 
@@ -128,6 +133,48 @@ def test_two_processes_train_as_one(binary, config, by_flags, shared, tmp_path):
     assert float(value) == pytest.approx(
       float(evaluated[1][name]), rel=1e-5, abs=1e-5
     )
+
+
+def meta_states(workdir, config):
+  """Leaves of the last checkpoint, states of the estimators included."""
+  experiment = meta_experiment.prepare(config)
+  with checkpoints.CheckpointStore(workdir / 'checkpoints') as store:
+    state = store.restore(jax.eval_shape(experiment.init), step=4)
+  return jax.tree.leaves(state.replace(key=jax.random.key_data(state.key)))
+
+
+@pytest.mark.slow
+def test_two_processes_meta_train_as_one(shared, tmp_path):
+  arguments = [
+    f'--config={CONFIGS / "learned_optimizer" / "ff"}.py:smoke',
+    '--config.estimator.num_particles=2',
+    '--config.log_every=1',
+  ]
+  file = 'learned_optimizer.py'
+  one, two = tmp_path / 'one', tmp_path / 'two'
+  run_one(file, [*arguments, f'--workdir={one}'], shared)
+  printed, errors = run_two(file, [*arguments, f'--workdir={two}'], shared)
+  assert '2 process(es)' in errors[0]
+  assert last_lines(printed[0]) == last_lines(printed[1])
+  assert_alike(one, two, tolerance=1e-6)
+  theta = [
+    jax.tree.leaves(optimizers.read(x / 'theta.safetensors').theta)
+    for x in (one, two)
+  ]
+  config = meta_variants.make_config('ff', 'smoke')
+  config.estimator.num_particles = 2
+  states = [meta_states(x, config) for x in (one, two)]
+  for a, b in zip(*theta, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+  for a, b in zip(*states, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+  # One of them writes, and one process goes on from there.
+  assert len(records.read(two / 'records.jsonl')) == 1
+  run_one(
+    file, [*arguments, f'--workdir={two}', '--config.num_steps=6'], shared
+  )
+  lines = logging_lib.read_metrics(two / 'metrics.jsonl')
+  assert lines[-1]['step'] == 6
 
 
 @pytest.mark.slow

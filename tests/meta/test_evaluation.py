@@ -33,7 +33,10 @@ def _loop(task, tx, seed, num_steps):
   params = task.init(jax.random.fold_in(key, 0))
   state = tx.init(params)
   rows = meta.draw_rows(
-    jax.random.fold_in(key, 1), len(_TRAIN.labels), num_steps, task.batch_size
+    jax.random.fold_in(key, 1),
+    num_steps=num_steps,
+    num_images=len(_TRAIN.labels),
+    batch_size=task.batch_size,
   )
 
   @jax.jit
@@ -94,6 +97,23 @@ def test_seeds_side_by_side_equal_single_ones(task):
     after.accuracy['test'][1:], single.accuracy['test']
   )
   assert not np.allclose(together.train_losses[0], together.train_losses[1])
+
+
+def test_tests_do_not_depend_on_their_batches():
+  few, many = (
+    meta.evaluate(
+      _TASK,
+      _adam,
+      1e-2,
+      _TRAIN,
+      held=_HELD,
+      seeds=(3,),
+      **(_OPTIONS | {'test_batch_size': size}),
+    )
+    for size in (5, 1_000)
+  )
+  np.testing.assert_array_equal(few.accuracy['test'], many.accuracy['test'])
+  np.testing.assert_allclose(few.loss['test'], many.loss['test'], rtol=1e-5)
 
 
 def test_another_theta_compiles_nothing():

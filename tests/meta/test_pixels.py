@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of images on the device and of the order in which they are taken."""
+"""Tests of images on the device."""
 
 import jax
 import numpy as np
 import pytest
 
-from ng_jax import meta
 from ng_jax.meta import pixels as pixels_lib
 from tests.data import publisher_files
 from tests.meta import tiny_pixels
@@ -23,38 +22,6 @@ def test_batches_are_normalised():
   np.testing.assert_allclose(batch.images, expected, atol=1e-6)
   assert batch.images.dtype == np.float32
   np.testing.assert_array_equal(batch.labels, pixels.labels[rows])
-
-
-def test_an_epoch_covers_every_image():
-  rows = np.asarray(meta.draw_rows(jax.random.key(0), 12, 8, 3))
-  assert rows.dtype == np.int32
-  for epoch in (rows[:4], rows[4:]):
-    np.testing.assert_array_equal(np.sort(epoch.ravel()), np.arange(12))
-  assert not np.array_equal(rows[:4], rows[4:])
-
-
-def test_remainders_of_epochs_are_dropped():
-  rows = np.asarray(meta.draw_rows(jax.random.key(1), 11, 9, 4))
-  assert rows.shape == (9, 4)
-  for start in range(0, 9, 2):
-    epoch = rows[start : start + 2].ravel()
-    assert len(set(epoch)) == epoch.size
-    assert epoch.min() >= 0 and epoch.max() < 11
-  # Over epochs, what is left out changes.
-  assert len(set(rows.ravel())) == 11
-
-
-def test_the_first_steps_do_not_depend_on_their_number():
-  few = meta.draw_rows(jax.random.key(2), 10, 3, 4)
-  many = meta.draw_rows(jax.random.key(2), 10, 7, 4)
-  np.testing.assert_array_equal(few, many[:3])
-  other = meta.draw_rows(jax.random.key(3), 10, 3, 4)
-  assert not np.array_equal(few, other)
-
-
-def test_a_batch_must_not_be_larger_than_the_images():
-  with pytest.raises(ValueError, match='batch_size must be from 1 to 10'):
-    meta.draw_rows(jax.random.key(0), 10, 3, 11)
 
 
 def test_digits_are_split_without_overlap():

@@ -39,11 +39,28 @@ def test_a_stream_can_be_entered_anywhere(first_step):
   )
 
 
+def test_a_stream_from_its_begin_needs_no_other_epoch():
+  whole = draw(0, 12)
+  for num_steps in (1, 3, 7):
+    found = streams.draw_rows(
+      jax.random.key(3), num_steps=num_steps, num_images=7, batch_size=2
+    )
+    np.testing.assert_array_equal(found, whole[:num_steps])
+  other = streams.draw_rows(
+    jax.random.key(4), num_steps=3, num_images=7, batch_size=2
+  )
+  assert not np.array_equal(other, whole[:3])
+  # Over epochs, what is left out changes.
+  assert len(set(whole.ravel())) == 7
+
+
 def test_a_batch_may_be_the_whole_set():
   rows = draw(2, 3, num_images=4, batch_size=4)
   np.testing.assert_array_equal(np.sort(rows), [range(4)] * 3)
 
 
 def test_too_few_images():
-  with pytest.raises(ValueError, match='batch_size must be at most the number'):
-    draw(0, 1, num_images=3, batch_size=4)
+  rule = 'batch_size must be at least 1 and at most the number'
+  for batch_size in (0, 4):
+    with pytest.raises(ValueError, match=rule):
+      draw(0, 1, num_images=3, batch_size=batch_size)

@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from ng_jax import meta
+from ng_jax.meta import measuring
 from ng_jax.meta import optimizees
 from ng_jax.meta import records
 from ng_jax.meta import tuning
@@ -91,13 +92,13 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch):
   # Killed while its fourth line was written.
   path.write_text(''.join(lines[:3]) + lines[3][:40])
   made = []
-  evaluate = tuning.evaluation.evaluate
+  evaluate = measuring.evaluation.evaluate
 
   def count(*args, **options):
     made.append(args)
     return evaluate(*args, **options)
 
-  monkeypatch.setattr(tuning.evaluation, 'evaluate', count)
+  monkeypatch.setattr(measuring.evaluation, 'evaluate', count)
   again = _tune(path, settings)
   assert len(made) == 2
   assert again.best == whole.best and again.grid == whole.grid

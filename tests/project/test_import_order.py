@@ -33,7 +33,7 @@ _MAY_IMPORT = {
   'models': (*_NETWORKS, 'graphs', 'layers'),
   'optimizers': _MODELS,
   'data': (*_NETWORKS, 'processes'),
-  'meta': (*_MODELS, 'optimizers', 'data', 'plots'),
+  'meta': (*_MODELS, 'optimizers', 'data', 'plots', 'processes'),
   'pretrained': (*_MODELS, 'optimizers'),
   'testing': _MODELS,
   'plots': (*_MODELS, 'data'),
