@@ -63,7 +63,7 @@ def evaluate(
   """Evaluates the best checkpoint on validation and test.
 
   Args:
-    config: of the run, or with another zoo.
+    config: of the run, or with another zoo, of the same classes if any.
     workdir: of the run; gets evaluation.json.
 
   Returns:
@@ -81,7 +81,7 @@ def predict(
   """Predicts the accuracy or class of every network of the test split.
 
   Args:
-    config: of the run, or with another zoo.
+    config: of the run, or with another zoo, of the same classes if any.
     workdir: of the run; gets predictions.csv.
 
   Returns:

@@ -112,6 +112,19 @@ def test_mixed_shapes_keep_their_classes(model, tmp_path):
   assert results['prediction'].shape == batch.data['target'].shape
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('model', ['ng_gnn', 'ng_t'])
+def test_mixed_shapes_learn_their_classes(model, tmp_path):
+  zoo = tmp_path / 'zoo'
+  zoo.mkdir()
+  _write(zoo, _CLASSES)
+  config = _config(zoo, model, num_buckets=2, microbatch_size=6)
+  config.update({'num_steps': 60, 'eval_every': 60, 'batch_size': 12})
+  config.model.fourier_scale = 0.3
+  config.optimizer.learning_rate = 1e-2
+  assert generalization.run(config, tmp_path / 'run')['test_accuracy'] == 1
+
+
 def test_the_quality_of_classes_is_exact():
   logits = jnp.array([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0], [1e30, 9.0]])
   labels = np.array([0, 1, 1, 7], np.int32)
