@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains, evaluates or predicts with a predictor of the accuracy of CNNs.
+"""Trains, evaluates or predicts with a predictor of accuracies or classes.
 
 python experiments/cnn_generalization.py \
   --config=configs/cnn_generalization/gnn.py:digits --workdir=runs/zoo_gnn
@@ -10,7 +10,13 @@ one's own, a folder of .safetensors or .npz files, labels.csv and spec.json (see
 
   --config.data.kind=folder --config.data.path=<folder>
 
-and published ones with --config.data.kind=small_zoo or =wild_park.
+with --config.loss=cross_entropy where labels.csv holds classes. In place of
+spec.json, the Flax module that the networks are of may be named:
+
+  --config.data.module=<package.module>:<Name> \
+  --config.data.input_shape='(28, 28, 1)'
+
+Published zoos are read with --config.data.kind=small_zoo or =wild_park.
 """
 
 import os
@@ -24,6 +30,8 @@ from ng_jax.train import generalization
 
 
 def _summarize(metrics: dict[str, float]) -> str:
+  if 'test_accuracy' in metrics:
+    return f'test accuracy: {metrics["test_accuracy"]:.3f}'
   tau, r2 = metrics['test_tau'], metrics['test_r2']
   return f'test tau: {tau:.3f}, R2: {r2:.3f}'
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A predictor of accuracies: its model, and its functions for the steps.
+"""A predictor of accuracies, or of classes: its model and step functions.
 
-networks -> graph -> model -> logit -> sigmoid. Networks of one spec lie on the
-device and become graphs there; mixed ones come as parts of batches that are
-laid out (`ng_jax.train.mixed_batches`); StatNN reads features.
+networks -> graph -> model -> logit -> sigmoid, or logits -> softmax. Networks
+of one spec lie on the device and become graphs there; mixed ones come as parts
+of batches that are laid out (`ng_jax.train.mixed_batches`); StatNN reads
+features.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,8 +22,8 @@ from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
 from ng_jax.models.baselines import statnn
-from ng_jax.train import regression
 from ng_jax.train import steps
+from ng_jax.train import targets as targets_lib
 from ng_jax.weights import perturb
 
 # Models that read networks of different specs in one batch.
@@ -36,6 +37,7 @@ def create_model(
   topologies: Sequence[graphs.Topology],
   *,
   dtype: str,
+  num_outputs: int = 1,
   **options: Any,
 ) -> nn.Module:
   """Makes the model for the networks of a zoo.
@@ -45,10 +47,11 @@ def create_model(
     topologies: of the training networks; their depths and degrees fill in what
       the options leave open.
     dtype: 'float32' or 'bfloat16', computation dtype.
+    num_outputs: 1 for accuracies, else the number of classes.
     **options: of the config.
 
   Returns:
-    A Flax module with one output per network. Jit: no.
+    A Flax module with num_outputs outputs per network. Jit: no.
 
   Raises:
     ValueError: networks with different numbers of inputs or outputs; a model
@@ -81,7 +84,7 @@ def create_model(
   return models.create(
     name,
     spec=deepest,
-    num_outputs=1,
+    num_outputs=num_outputs,
     dtype=None if dtype == 'float32' else jnp.dtype(dtype),
     **options,
   )
@@ -199,7 +202,7 @@ def make_loss_function(
   Args:
     model: from `create_model`.
     unpack: of this module.
-    loss: name, a key of `regression.LOSSES`.
+    loss: name, one of `targets.LOSSES`.
     augmentation: of weights of one spec; nothing for others.
 
   Returns:
@@ -216,7 +219,7 @@ def make_loss_function(
     logits: Any = model.apply(
       variables, graph, train=True, rngs={'dropout': keys.microbatch}
     )
-    sums = regression.loss_sums(logits[:, 0], targets, mask, loss=loss)
+    sums = targets_lib.sums(logits, targets, mask, loss=loss)
     return sums['loss'], (sums, {})
 
   return loss_function
@@ -233,8 +236,8 @@ def make_metric_function(
     loss: name.
 
   Returns:
-    A metric function for `steps.eval_step` with the result 'prediction',
-    [1, num_graphs] for parts, [num_examples] else. Jit: yes.
+    A metric function for `steps.eval_step` with the results of
+    `targets.results`, [1, num_graphs] for parts, [num_examples] else. Jit: yes.
   """
 
   def metric_function(
@@ -242,11 +245,10 @@ def make_metric_function(
   ) -> tuple[steps.Sums, dict[str, jax.Array]]:
     graph, targets, real = unpack(examples, mask)
     logits: Any = model.apply(variables, graph, train=False)
-    logits = logits[:, 0].astype(jnp.float32)
-    sums = regression.loss_sums(logits, targets, real, loss=loss)
-    predictions = jax.nn.sigmoid(logits).reshape(len(mask), -1)
-    if unpack is not unpack_parts:
-      predictions = predictions[:, 0]
-    return sums, {'prediction': predictions}
+    logits = logits.astype(jnp.float32)
+    results = targets_lib.results(logits, loss=loss)
+    if unpack is unpack_parts:
+      results = {name: found[None] for name, found in results.items()}
+    return targets_lib.sums(logits, targets, real, loss=loss), results
 
   return metric_function

@@ -222,22 +222,17 @@ def _evaluate(
   )
 
 
-def _metrics(found: evaluate_lib.Evaluation, split: str) -> dict[str, float]:
-  return {f'{split}_loss': found.loss, f'{split}_accuracy': found.accuracy}
-
-
 def _validate(
   experiment: experiment_lib.Experiment, state: state_lib.TrainState
 ) -> dict[str, float]:
-  found = _evaluate(experiment, state, 'validation')
-  return _metrics(found, 'validation')
+  return _evaluate(experiment, state, 'validation').scalars('validation')
 
 
 def _test(
   experiment: experiment_lib.Experiment, state: state_lib.TrainState
 ) -> tuple[dict[str, float], evaluate_lib.Evaluation]:
   found = _evaluate(experiment, state, 'test')
-  return _metrics(found, 'test'), found
+  return found.scalars('test'), found
 
 
 def _draw(

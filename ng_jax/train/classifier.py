@@ -97,11 +97,7 @@ def make_metric_function(
       train=False,
     )
     logits = logits.astype(jnp.float32)
-    results = {
-      'prediction': jnp.argmax(logits, axis=-1),
-      'confidence': jnp.max(jax.nn.softmax(logits), axis=-1),
-    }
     sums = metrics.classification_sums(logits, examples['label'], mask)
-    return sums, results
+    return sums, metrics.classification_results(logits)
 
   return metric_function

@@ -34,6 +34,10 @@ class Evaluation:
   predictions: np.ndarray
   confidences: np.ndarray
 
+  def scalars(self, prefix: str) -> dict[str, float]:
+    """Loss and accuracy as metrics of a split. Jit: no."""
+    return {f'{prefix}_loss': self.loss, f'{prefix}_accuracy': self.accuracy}
+
 
 def measure_split(
   step: Callable[[state_lib.TrainState, Any, np.ndarray], Any],

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """CNN generalization: the test accuracy of a CNN from its weights (paper, 4.2).
 
-`run` trains, selects on validation (Kendall's tau) and reports the test split
-once; `evaluate`, `predict` and `export` use the best checkpoint of a working
-directory. A notebook and the binary call the same functions.
+Or the class of a network, with config.loss 'cross_entropy'. `run` trains,
+selects on validation (Kendall's tau, or the accuracy of classes) and reports
+the test split once; `evaluate`, `predict` and `export` use the best checkpoint
+of a working directory. A notebook and the binary call the same functions.
 """
 
-from collections.abc import Callable
-import csv
+from collections.abc import Callable, Sequence
 import functools
 import pathlib
 from typing import Any
@@ -18,9 +18,12 @@ from ng_jax import plots
 from ng_jax import processes
 from ng_jax.train import exporting
 from ng_jax.train import generalization_config
+from ng_jax.train import metrics
 from ng_jax.train import regression
+from ng_jax.train import reports
 from ng_jax.train import running
 from ng_jax.train import state as state_lib
+from ng_jax.train import targets
 from ng_jax.train import zoo_experiment
 
 
@@ -44,13 +47,14 @@ def run(
   Returns:
     The last line of metrics.jsonl: metrics of the last step, 'best_step',
     'best_validation_tau', 'test_loss', 'test_tau' and 'test_r2' of the
-    parameters with the best validation tau (the later of equals).
+    parameters with the best validation tau (the later of equals); of classes
+    'best_validation_accuracy', 'test_loss' and 'test_accuracy'.
 
   Raises:
     ValueError: a bad config, bad data, a workdir of another run or model, a
       loss that is not finite.
   """
-  return running.run(_TASK, config, workdir, source=source)
+  return running.run(_task(config), config, workdir, source=source)
 
 
 def evaluate(
@@ -59,39 +63,40 @@ def evaluate(
   """Evaluates the best checkpoint on validation and test.
 
   Args:
-    config: of the run, or with another zoo.
+    config: of the run, or with another zoo, of the same classes if any.
     workdir: of the run; gets evaluation.json.
 
   Returns:
-    'step', and loss, tau and R2 of both splits.
+    'step', and loss, tau and R2 (of classes loss and accuracy) of both splits.
 
   Raises:
     ValueError: a bad config, no checkpoint, a checkpoint of another model.
   """
-  return running.evaluate(_TASK, config, workdir)
+  return running.evaluate(_task(config), config, workdir)
 
 
 def predict(
   config: ml_collections.ConfigDict, workdir: str | pathlib.Path
 ) -> pathlib.Path:
-  """Predicts the accuracy of every network of the test split.
+  """Predicts the accuracy or class of every network of the test split.
 
   Args:
-    config: of the run, or with another zoo.
+    config: of the run, or with another zoo, of the same classes if any.
     workdir: of the run; gets predictions.csv.
 
   Returns:
-    The file, with the columns network, accuracy, prediction.
+    The file, with the columns network, accuracy, prediction, or of classes
+    network, label, prediction, confidence.
 
   Raises:
     ValueError: a bad config, no checkpoint, a checkpoint of another model.
   """
-  experiment, state = running.restore_best(_TASK, config, workdir)
+  experiment, state = running.restore_best(_task(config), config, workdir)
   path = pathlib.Path(workdir) / 'predictions.csv'
   with running.precision(config):
     found = experiment.evaluate(state, 'test')
   if processes.is_first():
-    _write_predictions(path, experiment, found)
+    reports.write_table(path, *_table(experiment, found))
   return path
 
 
@@ -110,36 +115,43 @@ def export(
   Raises:
     ValueError: a bad config, no checkpoint, a checkpoint of another model.
   """
-  return exporting.export(_TASK, config, workdir, describe=_describe)
+  return exporting.export(_task(config), config, workdir, describe=_describe)
 
 
 def _describe(experiment: zoo_experiment.Experiment) -> exporting.Reader:
   largest = max(experiment.topologies, key=lambda t: t.num_edges)
-  details = {
+  details: dict[str, Any] = {
     'task': 'accuracy of CNNs',
     'data': experiment.zoo.name,
     'outputs': 'the logit of the accuracy; a sigmoid gives the accuracy',
   }
+  if experiment.zoo.class_names:
+    details |= {
+      'task': 'classification of networks',
+      'outputs': 'a logit for each class',
+      'class_names': list(experiment.zoo.class_names),
+    }
   return exporting.Reader(
     experiment.model, largest.spec, largest.kernel, details
   )
 
 
-def _write_predictions(
-  path: pathlib.Path,
-  experiment: zoo_experiment.Experiment,
-  found: regression.Quality,
-) -> None:
-  split = experiment.zoo.splits['test']
-  temporary = path.with_name(f'.part-{path.name}')
-  with temporary.open('w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    writer.writerow(['network', 'accuracy', 'prediction'])
-    for name, accuracy, prediction in zip(
-      split.names, split.accuracy, found.predictions, strict=True
-    ):
-      writer.writerow([name, f'{accuracy:.6g}', f'{prediction:.6g}'])
-  temporary.replace(path)
+def _table(
+  experiment: zoo_experiment.Experiment, found: targets.Quality
+) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+  """Columns and rows of the predictions of the test split."""
+  split, classes = experiment.zoo.splits['test'], experiment.zoo.class_names
+  answers = zip(split.names, split.target, found.predictions, strict=True)
+  if isinstance(found, regression.Quality):
+    return ('network', 'accuracy', 'prediction'), [
+      (name, f'{target:.6g}', f'{guess:.6g}') for name, target, guess in answers
+    ]
+  return ('network', 'label', 'prediction', 'confidence'), [
+    (name, classes[target], classes[guess], f'{sure:.4f}')
+    for (name, target, guess), sure in zip(
+      answers, found.confidences, strict=True
+    )
+  ]
 
 
 def _validate(
@@ -150,40 +162,52 @@ def _validate(
 
 def _test(
   experiment: zoo_experiment.Experiment, state: state_lib.TrainState
-) -> tuple[dict[str, float], regression.Quality]:
+) -> tuple[dict[str, float], targets.Quality]:
   found = experiment.evaluate(state, 'test')
   return found.scalars('test'), found
 
 
 def _draw(
   experiment: zoo_experiment.Experiment,
-  found: regression.Quality,
+  found: targets.Quality,
   lines: list[dict[str, Any]],
 ) -> dict[str, Callable[[], Any]]:
-  name = experiment.config.model.name
-  title = f'{name} on {experiment.zoo.name}, test split: tau {found.tau:.3f}'
+  name, zoo = experiment.config.model.name, experiment.zoo
+  title = f'{name} on {zoo.name}, test split: '
   curves = functools.partial(
-    plots.learning_curves,
-    lines,
-    title=f'{name} on CNNs, {experiment.zoo.name}',
-    quantity='tau',
+    plots.learning_curves, lines, title=f'{name} on CNNs, {zoo.name}'
   )
-  scatter = functools.partial(
-    plots.scatter,
-    experiment.zoo.splits['test'].accuracy,
-    found.predictions,
-    title=title,
-  )
-  return {'learning_curves': curves, 'predictions': scatter}
+  if isinstance(found, regression.Quality):
+    return {
+      'learning_curves': functools.partial(curves, quantity='tau'),
+      'predictions': functools.partial(
+        plots.scatter,
+        zoo.splits['test'].target,
+        found.predictions,
+        title=f'{title}tau {found.tau:.3f}',
+      ),
+    }
+  return {
+    'learning_curves': curves,
+    'confusion_matrix': functools.partial(
+      plots.confusion_matrix,
+      found.confusion,
+      class_names=zoo.class_names,
+      title=f'{title}accuracy {found.accuracy:.3f}',
+    ),
+  }
 
 
-_TASK = running.Task(
-  check=generalization_config.check,
-  prepare=zoo_experiment.prepare,
-  average=regression.average,
-  validate=_validate,
-  test=_test,
-  draw=_draw,
-  metric='validation_tau',
-  mode='max',
-)
+def _task(config: ml_collections.ConfigDict) -> running.Task:
+  """Of accuracies or of classes, by the loss."""
+  of_classes = config.get('loss') == targets.CROSS_ENTROPY
+  return running.Task(
+    check=generalization_config.check,
+    prepare=zoo_experiment.prepare,
+    average=metrics.means if of_classes else regression.average,
+    validate=_validate,
+    test=_test,
+    draw=_draw,
+    metric='validation_accuracy' if of_classes else 'validation_tau',
+    mode='max',
+  )

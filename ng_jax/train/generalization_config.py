@@ -5,8 +5,8 @@ import ml_collections
 
 from ng_jax.train import config as config_lib
 from ng_jax.train import reading
-from ng_jax.train import regression
 from ng_jax.train import run_config
+from ng_jax.train import targets
 from ng_jax.train import zoo_sources
 
 MODELS = ('nfn', 'ng_gnn', 'ng_t', 'statnn')
@@ -24,7 +24,8 @@ def default_config(model: str = 'ng_gnn') -> ml_collections.ConfigDict:
       data: see `zoo_sources.default_fields`.
       model: name, and the options of the model.
       augmentation: fields of `perturb.Perturb`, for networks of one spec.
-      loss: 'bce' (cross-entropy of soft labels) or 'mse'.
+      loss: 'bce' (cross-entropy of soft labels) or 'mse' of accuracies;
+        'cross_entropy' of classes, for a zoo of kind 'folder' with labels.
       microbatch_size: networks that are worked on at once; with mixed
         architectures it is the mean number of a part of a batch.
       num_buckets: at most so many sizes of padded graphs ('ng_t', mixed
@@ -66,10 +67,10 @@ def check(config: ml_collections.ConfigDict) -> None:
   name = config.get('model', {}).get('name', 'ng_gnn')
   config_lib.check_fields(config, default_config(name))
   run_config.check_values(config)
-  if config.loss not in regression.LOSSES:
+  if config.loss not in targets.LOSSES:
     raise ValueError(
       f'unknown loss {config.loss!r} in config.loss; expected one of '
-      f'{sorted(regression.LOSSES)}.'
+      f'{sorted(targets.LOSSES)}.'
     )
   if config.num_buckets < 1:
     raise ValueError(

@@ -96,7 +96,7 @@ def choose_mixed(
 
   Args:
     networks: (topology, weights) of every row.
-    targets: [num_rows] float32.
+    targets: [num_rows] float32, or int32 for classes.
     name: of the model; 'ng_t' gets padded graphs, others one list of edges.
     batch_size: graphs of an optimizer step.
     part_size: graphs that are worked on at once.

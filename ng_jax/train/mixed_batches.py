@@ -54,7 +54,7 @@ class Concatenated:
 
   Attributes:
     networks: (topology, weights) of every row.
-    targets: [num_rows] float32.
+    targets: [num_rows] float32, or int32 for classes.
     budget: of a part.
     expected_parts: of a whole batch; their number is rounded up to quarters of
       this, so that few sizes are compiled.
@@ -105,7 +105,7 @@ class Stacked:
 
   Attributes:
     networks: (topology, weights) of every row.
-    targets: [num_rows] float32.
+    targets: [num_rows] float32, or int32 for classes.
     buckets: nodes of the classes, increasing.
     part_size: graphs of a part.
     num_parts: of every batch.
@@ -258,7 +258,7 @@ def _join(
 ) -> Batch:
   """Lays out and stacks the parts of a process; the first part fills up."""
   num_parts, num_graphs = sizes
-  target = np.zeros((len(parts), num_graphs), np.float32)
+  target = np.zeros((len(parts), num_graphs), targets.dtype)
   mask = np.zeros((len(parts), num_graphs), bool)
   for i, part in enumerate(parts):
     target[i, : len(part)] = targets[part]

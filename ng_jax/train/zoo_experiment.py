@@ -25,6 +25,7 @@ from ng_jax.train import optimizers
 from ng_jax.train import regression
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
+from ng_jax.train import targets as targets_lib
 from ng_jax.train import zoo_sources
 from ng_jax.weights import perturb
 from ng_jax.weights import summary
@@ -80,27 +81,26 @@ class Experiment:
 
   def evaluate(
     self, state: state_lib.TrainState, split: str
-  ) -> regression.Quality:
+  ) -> targets_lib.Quality:
     """Predicts every network of a split once; exact, whatever the batches."""
     rows = self.rows[split]
-    predictions = np.zeros(len(rows), np.float32)
-    total, count = 0.0, 0
+    found: dict[str, np.ndarray] = {}
+    all_sums = []
     batch_size = self.config.eval_batch_size
     for members in self.layout.batches_in_order(rows, batch_size):
       batch = self.layout.batch(members)
       sums, results = jax.device_get(
         self.eval_step(state, batch.data, batch.index)
       )
-      found = results['prediction'].ravel()[batch.places]
-      predictions[members - rows[0]] = found
-      total += float(sums['loss'])
-      count += int(sums['count'])
-    targets = self.zoo.splits[split].accuracy
-    return regression.Quality(
-      loss=total / count,
-      tau=regression.kendall_tau(targets, predictions),
-      r2=regression.r_squared(targets, predictions),
-      predictions=predictions,
+      all_sums.append(sums)
+      for name, result in results.items():
+        filled = found.setdefault(name, np.zeros(len(rows), result.dtype))
+        filled[members - rows[0]] = result.ravel()[batch.places]
+    return targets_lib.quality(
+      {name: np.array([sums[name] for sums in all_sums]) for name in sums},
+      found,
+      self.zoo.splits[split].target,
+      num_classes=len(self.zoo.class_names),
     )
 
 
@@ -118,6 +118,7 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
   """
   devices = devices_lib.choose(config.num_devices)
   zoo = zoo_sources.load(config.data)
+  _check_loss(config.loss, zoo)
   _check_finite(zoo)
   topologies, rows = _topologies(zoo, config.model.name)
   options = config.model.to_dict()
@@ -125,6 +126,7 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
     options.pop('name'),
     [topologies[r] for r in rows['train']],
     dtype=config.dtype,
+    num_outputs=max(len(zoo.class_names), 1),
     **options,
   )
   layout, unpack = _choose_layout(config, zoo, topologies, model, devices)
@@ -203,6 +205,17 @@ def _example(layout: layouts_lib.Layout, rows: np.ndarray) -> tuple[Any, Any]:
   return steps.gather(data, jnp.asarray(batch.index[:1]))
 
 
+def _check_loss(loss: str, zoo: cnn_zoo.CnnZoo) -> None:
+  if (loss == targets_lib.CROSS_ENTROPY) != bool(zoo.class_names):
+    kind, fitting = 'accuracies', sorted(regression.LOSSES)
+    if zoo.class_names:
+      kind, fitting = 'classes', [targets_lib.CROSS_ENTROPY]
+    raise ValueError(
+      f'config.loss must fit what is predicted, and {zoo.path} holds {kind}, '
+      f'got {loss!r}; use one of {fitting}.'
+    )
+
+
 def _check_finite(zoo: cnn_zoo.CnnZoo) -> None:
   for name, split in zoo.splits.items():
     for number, weights in enumerate(split.weights):
@@ -243,7 +256,7 @@ def _choose_layout(
 ) -> tuple[layouts_lib.Layout, accuracy_predictor.Unpack]:
   """How batches are made, and how a model's input is taken from them."""
   weights = [w for split in zoo.splits.values() for w in split.weights]
-  targets = np.concatenate([s.accuracy for s in zoo.splits.values()])
+  targets = np.concatenate([s.target for s in zoo.splits.values()])
   size = config.microbatch_size
   if isinstance(model, statnn.StatNN):
     features = summary.of_networks(

@@ -12,19 +12,27 @@ from ng_jax.data.cnn_zoo import folder
 from ng_jax.data.cnn_zoo import small_zoo
 from ng_jax.data.cnn_zoo import wild_park
 
+# What is read, and how; the other fields are of a zoo that is made.
+_PLACES: dict[str, object] = {
+  'kind': 'made',
+  'path': '',
+  'split_file': '',
+  'module': '',
+  'input_shape': (),
+}
+
 
 def default_fields() -> dict[str, object]:
   """Fields of config.data.
 
   Returns:
     {field: default}: kind, a key of `KINDS`; path, of the zoo that is read;
-    split_file, see `cnn_zoo.small_zoo`; fields of `cnn_zoo.ZooSettings`,
+    split_file, see `cnn_zoo.small_zoo`; module and input_shape, in place of
+    spec.json, see `cnn_zoo.folder`; fields of `cnn_zoo.ZooSettings`,
     data_dir and image_dir, for kind 'made'. Jit: no.
   """
   return {
-    'kind': 'made',
-    'path': '',
-    'split_file': '',
+    **_PLACES,
     **dataclasses.asdict(cnn_zoo.ZooSettings()),
     'data_dir': 'data',
     'image_dir': '',
@@ -41,7 +49,8 @@ def load(data: ml_collections.ConfigDict) -> cnn_zoo.CnnZoo:
     The zoo. Jit: no.
 
   Raises:
-    ValueError: unknown kind, no path, bad settings or files.
+    ValueError: unknown kind, no path, a module for another kind, bad settings
+      or files.
   """
   if data.kind not in KINDS:
     raise ValueError(
@@ -52,13 +61,17 @@ def load(data: ml_collections.ConfigDict) -> cnn_zoo.CnnZoo:
       f'config.data.path must name the zoo of kind {data.kind!r}, got nothing; '
       "give it, or use kind 'made'."
     )
+  if data.kind != 'folder' and (data.module or data.input_shape):
+    raise ValueError(
+      "config.data.module and input_shape are of kind 'folder', got "
+      f'{data.module!r} and {data.input_shape} with kind {data.kind!r}; leave '
+      'them empty.'
+    )
   return KINDS[data.kind](data)
 
 
 def _make(data: ml_collections.ConfigDict) -> cnn_zoo.CnnZoo:
-  fields = data.to_dict()
-  for name in ('kind', 'path', 'split_file'):
-    del fields[name]
+  fields = {k: v for k, v in data.to_dict().items() if k not in _PLACES}
   settings, folders = settings_lib.split_config(cnn_zoo.ZooSettings, fields)
   if data.path:
     return cnn_zoo.load(data.path)
@@ -68,7 +81,9 @@ def _make(data: ml_collections.ConfigDict) -> cnn_zoo.CnnZoo:
 
 
 KINDS: dict[str, Callable[[ml_collections.ConfigDict], cnn_zoo.CnnZoo]] = {
-  'folder': lambda data: folder.read(data.path),
+  'folder': lambda data: folder.read(
+    data.path, module=data.module, input_shape=tuple(data.input_shape)
+  ),
   'made': _make,
   'small_zoo': lambda data: small_zoo.read(
     data.path, split_file=data.split_file

@@ -21,6 +21,7 @@ from ng_jax import specs
 from ng_jax.data import cifar
 from ng_jax.data import idx
 from ng_jax.data.cnn_zoo import folder as own_zoo
+from ng_jax.data.cnn_zoo import labels
 from ng_jax.data.cnn_zoo import small_zoo
 from ng_jax.data.cnn_zoo import wild_park
 from ng_jax.data.inr_files import dws
@@ -97,7 +98,7 @@ def own_labels(path):
 
 
 def read_labels(path):
-  own_zoo._check_lines(path.parent, own_zoo._read_labels(path, 10_000), [])
+  own_zoo._check_files(path.parent, labels.read(path, 10_000).lines, [])
 
 
 def small_layout(path):

@@ -19,6 +19,7 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.data import inr
 from ng_jax.data.cnn_zoo import folder as own_zoo
+from ng_jax.data.cnn_zoo import labels
 from ng_jax.data.cnn_zoo import small_zoo
 from ng_jax.data.cnn_zoo import wild_park
 from ng_jax.data.inr_files import dws
@@ -62,8 +63,8 @@ def _own_labels(folder: pathlib.Path) -> target.Target:
   there = own_zoo._list_files(folder)
 
   def read():
-    lines = own_zoo._read_labels(path, len(there) + 100)
-    own_zoo._check_lines(folder, lines, there)
+    lines = labels.read(path, len(there) + 100).lines
+    own_zoo._check_files(folder, lines, there)
 
   return target.Target(path, read, _TEXTS, names_file=False)
 

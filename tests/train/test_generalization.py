@@ -370,9 +370,7 @@ def test_the_zoo_of_one_shape_is_as_the_small_zoo():
   )
   settings, _ = settings_lib.split_config(
     cnn_zoo.ZooSettings,
-    {
-      k: v for k, v in fields.items() if k not in ('kind', 'path', 'split_file')
-    },
+    {k: v for k, v in fields.items() if k not in zoo_sources._PLACES},
   )
   chosen = runs_lib.choose(settings, input_channels=1, num_classes=10)
   assert {run.network.channels for run in chosen} == {(1, 16, 16, 16)}

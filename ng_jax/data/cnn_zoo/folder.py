@@ -3,15 +3,14 @@
 
     <folder>/spec.json     NetworkSpec.to_json() of all networks, or
              <name>.json   of one, beside its file, where they differ
-    <folder>/labels.csv    file, accuracy, and perhaps split, run, epoch
+    <folder>/labels.csv    see `ng_jax.data.cnn_zoo.labels`
     <folder>/<file>        .safetensors or .npz, arrays by leaf path
 
-Without a column 'split', runs are drawn into splits, 80 / 10 / 10 %; without a
-column 'run', every file is a run of its own.
+In place of spec.json, a Flax module from which the spec is inferred.
 """
 
+from collections.abc import Sequence
 import functools
-import itertools
 import os
 import pathlib
 
@@ -19,51 +18,95 @@ import numpy as np
 
 from ng_jax import specs
 from ng_jax.data.cnn_zoo import checks
+from ng_jax.data.cnn_zoo import labels as labels_lib
 from ng_jax.data.cnn_zoo import loading
+from ng_jax.data.cnn_zoo import module_specs
 from ng_jax.files import arrays as arrays_lib
 from ng_jax.files import limits
-from ng_jax.files import texts
 
 LABELS, SPEC = 'labels.csv', 'spec.json'
-_COLUMNS = ('file', 'accuracy', 'split', 'run', 'epoch')
 # A table of more lines than files and so many names files that are not there,
 # or one twice; it is not read to its end.
 _MAX_BEYOND = 10_000
 _ENDINGS = ('.npz', '.safetensors')
-# Shares of the runs where the table has no split; the rest is for training.
-_HELD_OUT = {'test': 0.1, 'validation': 0.1}
 
 
-def read(folder: str | pathlib.Path) -> loading.CnnZoo:
+def read(
+  folder: str | pathlib.Path,
+  *,
+  module: str = '',
+  input_shape: Sequence[int] = (),
+) -> loading.CnnZoo:
   """Reads a folder of networks.
 
   Args:
     folder: see the module's docstring.
+    module: 'package.module:Name' of a Flax module, or of a function without
+      arguments that returns one, in place of spec.json; '' for none.
+    input_shape: of one input of that module, without an axis of examples.
 
   Returns:
     The zoo. Jit: no.
 
   Raises:
     ValueError: missing or damaged files, weights that do not fit their spec,
-      bad accuracies, splits that share a run.
+      bad accuracies or labels, splits that share a run, a module that cannot
+      be imported or read.
   """
   folder = pathlib.Path(folder)
   there = _list_files(folder)
-  lines = _read_labels(folder / LABELS, len(there) + _MAX_BEYOND)
-  _check_lines(folder, lines, there)
-  splits = {}
-  for name in loading.SPLITS:
-    chosen = [line for line in lines if line['split'] == name]
-    read_files = [_read_network(folder, line['file']) for line in chosen]
-    splits[name] = loading.ZooSplit(
-      network_specs=tuple(spec for spec, _ in read_files),
-      weights=tuple(weights for _, weights in read_files),
-      accuracy=np.array([float(x['accuracy']) for x in chosen], np.float32),
-      run=np.array([int(x['number']) for x in chosen], np.int32),
-      epoch=np.array([int(x['epoch'] or 0) for x in chosen], np.int32),
-      names=tuple(line['file'] for line in chosen),
+  table = labels_lib.read(folder / LABELS, len(there) + _MAX_BEYOND)
+  _check_files(folder, table.lines, there)
+  shared = _infer(folder, module, input_shape)
+  splits = {
+    name: _read_split(
+      folder, [line for line in table.lines if line['split'] == name], shared
     )
-  return loading.CnnZoo(folder.name, splits, {}, folder)
+    for name in loading.SPLITS
+  }
+  return loading.CnnZoo(folder.name, splits, {}, folder, table.class_names)
+
+
+def _infer(
+  folder: pathlib.Path, module: str, input_shape: Sequence[int]
+) -> specs.NetworkSpec | None:
+  """The spec of the module; None without one."""
+  if bool(module) != bool(input_shape):
+    raise ValueError(
+      'module and input_shape must be given together, got '
+      f'module={module!r} and input_shape={tuple(input_shape)}; an input_shape '
+      'has no axis of examples, as in (28, 28, 1).'
+    )
+  if not module:
+    return None
+  if (folder / SPEC).exists():
+    raise ValueError(
+      f'{folder / SPEC} and module={module!r} both say what the networks are; '
+      'take one of them away.'
+    )
+  return module_specs.infer(module, input_shape)
+
+
+def _read_split(
+  folder: pathlib.Path,
+  lines: Sequence[dict[str, str]],
+  shared: specs.NetworkSpec | None,
+) -> loading.ZooSplit:
+  read_files = [_read_network(folder, line['file'], shared) for line in lines]
+  accuracy, label = None, None
+  if 'label' in lines[0]:
+    label = np.array([int(x['class']) for x in lines], np.int32)
+  else:
+    accuracy = np.array([float(x['accuracy']) for x in lines], np.float32)
+  return loading.ZooSplit(
+    network_specs=tuple(spec for spec, _ in read_files),
+    weights=tuple(weights for _, weights in read_files),
+    accuracy=accuracy,
+    run=np.array([int(x['number']) for x in lines], np.int32),
+    epoch=np.array([int(x['epoch']) for x in lines], np.int32),
+    names=tuple(line['file'] for line in lines),
+    label=label,
+  )
 
 
 def _list_files(folder: pathlib.Path) -> list[str]:
@@ -75,53 +118,11 @@ def _list_files(folder: pathlib.Path) -> list[str]:
   )
 
 
-def _read_labels(path: pathlib.Path, max_lines: int) -> list[dict[str, str]]:
-  """Lines of the table with all columns, and the number of the run."""
-  try:
-    lines = [
-      {column: line.get(column, '') for column in _COLUMNS}
-      for line in itertools.islice(texts.read_table(path), max_lines)
-    ]
-    for line in lines:
-      float(line['accuracy'])
-      line['run'] = line['run'] or line['file']
-      line['epoch'] = str(np.int32(int(line['epoch'] or 0)))
-  except (LookupError, OSError, OverflowError, TypeError, ValueError) as error:
-    raise ValueError(
-      f'{path} must be a table with the columns file and accuracy, and perhaps '
-      f'split, run and epoch, but cannot be read ({limits.told(error)}); '
-      'write one line a network.'
-    ) from error
-  runs = sorted({line['run'] for line in lines})
-  numbers = {run: str(number) for number, run in enumerate(runs)}
-  drawn = _draw_splits(runs)
-  for line in lines:
-    line['number'] = numbers[line['run']]
-    line['split'] = line['split'] or drawn[line['run']]
-    if line['split'] not in loading.SPLITS:
-      raise ValueError(
-        f'{path}: unknown split {limits.shown(line["split"])!r} of '
-        f'{limits.shown(line["file"])}; expected one of '
-        f'{sorted(loading.SPLITS)}, or no column split.'
-      )
-  return lines
-
-
-def _check_lines(
-  folder: pathlib.Path, lines: list[dict[str, str]], there: list[str]
+def _check_files(
+  folder: pathlib.Path, lines: Sequence[dict[str, str]], there: Sequence[str]
 ) -> None:
-  """Checks runs and accuracies; that every line has a file, and one only."""
+  """Checks that every line has a file, and every file a line, one only."""
   names = [line['file'] for line in lines]
-  checks.check_accuracies(
-    np.array([float(x['accuracy']) for x in lines]), names
-  )
-  checks.check_runs(
-    {
-      name: np.array([int(x['number']) for x in lines if x['split'] == name])
-      for name in loading.SPLITS
-    },
-    folder,
-  )
   checks.check_files(folder, names, folder / LABELS)
   labelled = set(names)
   count, lacking = limits.listed(x for x in there if x not in labelled)
@@ -133,23 +134,18 @@ def _check_lines(
     )
 
 
-def _draw_splits(runs: list[str]) -> dict[str, str]:
-  """Draws runs into splits, with seed 42."""
-  order = np.random.default_rng(42).permutation(len(runs))
-  names = []
-  for name, share in _HELD_OUT.items():
-    names += [name] * max(1, round(share * len(runs)))
-  names += ['train'] * (len(runs) - len(names))
-  return {runs[i]: name for i, name in zip(order, names, strict=False)}
-
-
 def _read_network(
-  folder: pathlib.Path, name: str
+  folder: pathlib.Path, name: str, shared: specs.NetworkSpec | None
 ) -> tuple[specs.NetworkSpec, specs.Weights]:
-  """Spec and weights of one file."""
+  """Spec and weights of one file; shared is the spec of the module."""
   path = limits.inside(folder, name)
   own = path.with_suffix('.json')
-  spec = _read_spec(own if os.path.exists(own) else folder / SPEC)
+  if os.path.exists(own):
+    spec, source = _read_spec(own), f'the spec {own.name}'
+  elif shared is None:
+    spec, source = _read_spec(folder / SPEC), f'the spec {SPEC}'
+  else:
+    spec, source = shared, 'the spec of the module with this input_shape'
   try:
     found = arrays_lib.read(path)
     weights = specs.from_leaf_arrays(
@@ -164,7 +160,9 @@ def _read_network(
   try:
     batch = specs.check_weights(spec, weights)
   except ValueError as error:
-    raise ValueError(f'{path}: {error}') from error
+    raise ValueError(
+      f'{path}: {error} (It was held against {source}.)'
+    ) from error
   if batch:
     raise ValueError(
       f'{path} must hold one network, got a batch of shape {batch}; write one '

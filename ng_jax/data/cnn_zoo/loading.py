@@ -26,26 +26,42 @@ SPLITS = runs_lib.SPLITS
 
 @dataclasses.dataclass(frozen=True)
 class ZooSplit:
-  """Networks of one split, each with the number that is to be predicted.
+  """Networks of one split, each with what is to be predicted.
 
   Attributes:
     network_specs: of every network; equal ones are one object.
     weights: of every network, trees of numpy arrays without batch axes.
-    accuracy: [num_networks] float32 in [0, 1].
+    accuracy: [num_networks] float32 in [0, 1]; None where classes are
+      predicted.
     run: [num_networks] int32; networks of one run are in one split.
     epoch: [num_networks] int32.
     names: of every network, for messages and predictions.
+    label: [num_networks] int32, number of the class among
+      `CnnZoo.class_names`; None where accuracies are predicted.
   """
 
   network_specs: tuple[specs.NetworkSpec, ...]
   weights: tuple[specs.Weights, ...]
-  accuracy: np.ndarray
+  accuracy: np.ndarray | None
   run: np.ndarray
   epoch: np.ndarray
   names: tuple[str, ...]
+  label: np.ndarray | None = None
 
   def __post_init__(self) -> None:
-    checks.check_accuracies(self.accuracy, self.names)
+    if self.accuracy is not None:
+      checks.check_accuracies(self.accuracy, self.names)
+    if (self.accuracy is None) == (self.label is None):
+      raise ValueError(
+        'a split must have either accuracies or labels, got '
+        f'{"neither" if self.label is None else "both"}; give one of them.'
+      )
+
+  @property
+  def target(self) -> np.ndarray:
+    """What is predicted: the accuracy or the label, [num_networks]."""
+    found = self.accuracy if self.label is None else self.label
+    return np.asarray(found)
 
   def __len__(self) -> int:
     return len(self.network_specs)
@@ -60,12 +76,14 @@ class CnnZoo:
     splits: {'train', 'validation', 'test'}.
     card: contents of card.json, {} for zoos of others.
     path: its folder.
+    class_names: of the labels, () where accuracies are predicted.
   """
 
   name: str
   splits: dict[str, ZooSplit]
   card: dict[str, Any]
   path: pathlib.Path
+  class_names: tuple[str, ...] = ()
 
   def __post_init__(self) -> None:
     checks.check_runs({n: s.run for n, s in self.splits.items()}, self.path)
