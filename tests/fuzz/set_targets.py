@@ -78,7 +78,7 @@ def _own_spec(folder: pathlib.Path) -> target.Target:
 
 def _own_npz(folder: pathlib.Path) -> target.Target:
   _write_own(folder)
-  read = functools.partial(own_zoo._read_network, folder, 'net_1.npz')
+  read = functools.partial(own_zoo._read_network, folder, 'net_1.npz', None)
   return target.Target(folder / 'net_1.npz', read)
 
 

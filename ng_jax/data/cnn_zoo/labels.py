@@ -107,7 +107,8 @@ def _enter_splits(path: pathlib.Path, lines: list[dict[str, str]]) -> None:
     if line['split'] not in checks.SPLITS:
       raise ValueError(
         f'{path}: unknown split {limits.shown(line["split"])!r} of '
-        f'{limits.shown(line["file"])}; expected one of {sorted(checks.SPLITS)}, or no column split.'
+        f'{limits.shown(line["file"])}; expected one of '
+        f'{sorted(checks.SPLITS)}, or no column split.'
       )
 
 
@@ -131,16 +132,16 @@ def _enter_classes(
   if len(names) < 2:
     raise ValueError(
       f'{path} must have labels of two classes or more, got only '
-      f'{[limits.shown(name) for name in names]}; add '
-      'networks of another class, or predict an accuracy.'
+      f'{[limits.shown(name) for name in names]}; add networks of another '
+      'class, or predict an accuracy.'
     )
   learned = {x['label'].strip() for x in lines if x['split'] == 'train'}
   unseen = [name for name in names if name not in learned]
   if unseen:
     raise ValueError(
       f'{path}: the training split must have networks of every class, but '
-      f'lacks {[limits.shown(name) for name in unseen]}; move some there with a column split, or leave these '
-      'classes out.'
+      f'lacks {[limits.shown(name) for name in unseen]}; move some there with '
+      'a column split, or leave these classes out.'
     )
   for line in lines:
     line['class'] = str(names.index(line['label'].strip()))
