@@ -125,11 +125,11 @@ def read(
   saved = header['options']
   try:
     bounds.check_options(saved)
-    registry.create(header['name'], None, **saved).check_theta(theta)
+    registry.create(header['name'], spec, **saved).check_theta(theta)
   except Exception as error:  # Damaged options can raise nearly anything.
     raise ValueError(
       f'{path} must hold an optimizer and its theta, but none can be made of '
-      f'them: {error!r}; copy the file again.'
+      f'them: {error!r}; copy the file again, or give a spec that fits it.'
     ) from error
   optimizer = registry.create(header['name'], spec, **{**saved, **options})
   optimizer.check_theta(theta)

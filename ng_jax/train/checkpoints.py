@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints of a training run: the latest two and the best one.
 
-A checkpoint holds the whole TrainState with the key of the run, the metrics at
-its step, the config, checksums and, where a run was stopped between two log
-lines, what the next line needs of the steps before. Arrays are written as host
-copies, by the first of several processes; all of them call `save`.
+A checkpoint holds the whole TrainState with the key of the run, metrics, config,
+checksums and, where a run was stopped between two log lines, what the next line
+needs. The first of several processes writes host copies; all call `save`.
 """
 
 from collections.abc import Mapping, Sequence
