@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints of a training run: the latest two and the best one.
 
-A checkpoint holds the whole TrainState with the key of the run, metrics, config,
-checksums and, where a run was stopped between two log lines, what the next line
-needs. The first of several processes writes host copies; all call `save`.
+A checkpoint holds the whole TrainState with the key of the run, the metrics,
+the config, checksums and, of a run that was stopped between two log lines, what
+the next one needs. The first of several processes writes; all call `save`.
 """
 
 from collections.abc import Mapping, Sequence
