@@ -12,6 +12,7 @@ import pathlib
 
 import numpy as np
 
+from ng_jax.files import limits
 from ng_jax.files import plain_pickle
 
 _ROWS, _COLUMNS, _CHANNELS = 32, 32, 3
@@ -71,7 +72,7 @@ def read_python(path: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
   except Exception as error:  # A damaged pickle can raise nearly anything.
     raise ValueError(
       f'{path} must be a pickle (CIFAR-10 Python version), but cannot be read '
-      f'({type(error).__name__}: {error}); fetch it again.'
+      f'({limits.told(error)}); fetch it again.'
     ) from error
   data = content.get(b'data') if isinstance(content, dict) else None
   labels = content.get(b'labels') if isinstance(content, dict) else None

@@ -75,7 +75,13 @@ def _read_shape(path: pathlib.Path, file: Any, num_axes: int) -> list[int]:
       f'ends after {len(content)} bytes; the download was cut short, fetch it '
       'again.'
     )
-  return np.frombuffer(content, '>u4', offset=4).tolist()
+  shape: list[int] = np.frombuffer(content, '>u4', offset=4).tolist()
+  if not all(shape):
+    raise ValueError(
+      f'{path} must hold at least one value, got the shape {tuple(shape)}; the '
+      'file was damaged, fetch it again.'
+    )
+  return shape
 
 
 def _size(path: pathlib.Path) -> float:

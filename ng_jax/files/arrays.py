@@ -185,6 +185,8 @@ def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     raise ValueError(
       f'a header that is none ({type(error).__name__})'
     ) from error
-  if any(length < 0 for length in shape) or dtype.hasobject:
+  # True passes for a number in NumPy's own reader.
+  lengths = all(type(length) is int and length >= 0 for length in shape)
+  if not lengths or dtype.hasobject:
     raise ValueError(f'an array of {shape} {dtype}')
   return shape, fortran, dtype

@@ -22,6 +22,7 @@ from safetensors import numpy as safetensors_numpy
 
 from ng_jax import specs
 from ng_jax.files import arrays
+from ng_jax.files import limits
 from ng_jax.files import texts
 from ng_jax.optimizers import base
 from ng_jax.optimizers import registry
@@ -129,7 +130,7 @@ def read(
   except Exception as error:  # Damaged options can raise nearly anything.
     raise ValueError(
       f'{path} must hold an optimizer and its theta, but none can be made of '
-      f'them: {error!r}; copy the file again, or give a spec that fits it.'
+      f'them: {limits.told(error)}; copy the file again, or give a spec that fits it.'
     ) from error
   optimizer = registry.create(header['name'], spec, **{**saved, **options})
   optimizer.check_theta(theta)
@@ -194,8 +195,8 @@ def _read_file(path: pathlib.Path) -> tuple[dict[str, Any], base.Theta]:
   except (OSError, TypeError, ValueError, KeyError) as error:
     raise ValueError(
       f'{path} must be a trained optimizer written by ng_jax.optimizers.save, '
-      f'but it cannot be read as one: {error!r}; check the path, or copy the '
-      'file again.'
+      f'but it cannot be read as one: {limits.told(error)}; check the path, '
+      'or copy the file again.'
     ) from error
   if header.get('format') != _FORMAT:
     raise ValueError(

@@ -22,6 +22,7 @@ from safetensors import numpy as safetensors_numpy
 from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
+from ng_jax.files import limits
 from ng_jax.files import texts
 from ng_jax.pretrained import arrays
 from ng_jax.pretrained import prediction
@@ -140,7 +141,8 @@ def _read_model(path: pathlib.Path) -> prediction.PretrainedModel:
 
 def _no_model(path: pathlib.Path, error: Exception) -> ValueError:
   """For whatever a damaged config raises, which can be nearly anything."""
-  return ValueError(f'{path} is no saved model: {error!r}; save it again.')
+  found = limits.told(error)
+  return ValueError(f'{path} is no saved model: {found}; save it again.')
 
 
 def _read_variables(

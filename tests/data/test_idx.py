@@ -81,3 +81,11 @@ def test_refuses_a_damaged_gzip(path, damage):
     ValueError, match='ubyte.gz must be a gzip file, but it cannot be unpacked'
   ):
     idx.read(zipped, num_axes=3)
+
+
+def test_refuses_an_axis_of_nothing(path):
+  content = bytearray(publisher_files.idx_bytes(_IMAGES))
+  content[4:8] = bytes(4)
+  path.write_bytes(content)
+  with pytest.raises(ValueError, match=r'at least one value, got .*\(0, '):
+    idx.read(path, num_axes=3)
