@@ -130,7 +130,8 @@ def read(
   except Exception as error:  # Damaged options can raise nearly anything.
     raise ValueError(
       f'{path} must hold an optimizer and its theta, but none can be made of '
-      f'them: {limits.told(error)}; copy the file again, or give a spec that fits it.'
+      f'them: {limits.told(error)}; copy the file again, or give a spec that '
+      'fits it.'
     ) from error
   optimizer = registry.create(header['name'], spec, **{**saved, **options})
   optimizer.check_theta(theta)
