@@ -15,6 +15,7 @@ python benchmarks/peers.py --json=FILE --rows=ng_gnn_32_train,siren_fit_8
 """
 
 from collections.abc import Callable, Sequence
+import functools
 import json
 import time
 from typing import Any
@@ -31,6 +32,7 @@ from ng_jax import graphs
 from ng_jax import models
 from ng_jax import networks
 from ng_jax.data import fitting
+from ng_jax.train import devices as devices_lib
 from ng_jax.train import optimizers
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
@@ -114,35 +116,28 @@ def graphs_per_second(
   state = state_lib.create(
     jax.jit(init)(jax.random.key(1)), optimizer, key=jax.random.key(2)
   )
-  index = jnp.arange(batch_size)
+  index = np.arange(batch_size, dtype=np.int32)
+  devices = devices_lib.choose(0)
   microbatch = _MICROBATCH.value
   if microbatch < 0:
     microbatch = _FASTEST[name]
-  if not microbatch or batch_size % microbatch:
-    microbatch = batch_size
-
-  @jax.jit
-  def train_step(state: Any) -> Any:
-    return steps.train_step(
-      state,
-      weights,
-      index,
+  if not microbatch or batch_size % (microbatch * len(devices)):
+    microbatch = batch_size // len(devices)
+  if train:
+    step = functools.partial(
+      steps.train_step,
       loss_function=loss,
       optimizer=optimizer,
       microbatch_size=microbatch,
-    )[0]
-
-  @jax.jit
-  def eval_step(state: Any) -> Any:
-    return steps.eval_step(
-      state,
-      weights,
-      index,
-      metric_function=metric,
-      microbatch_size=microbatch,
-    )[1]
-
-  return _rate(lambda: (train_step if train else eval_step)(state), batch_size)
+    )
+  else:
+    step = functools.partial(
+      steps.eval_step, metric_function=metric, microbatch_size=microbatch
+    )
+  run = devices_lib.make_step(step, devices)
+  data = devices_lib.replicate(weights, devices)
+  state = devices_lib.replicate(state, devices)
+  return _rate(lambda: run(state, data, index), batch_size)
 
 
 def fit_steps_per_second(row: str) -> tuple[float, float]:

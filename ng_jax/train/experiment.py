@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that a run on INRs works with, built once.
 
-Data on the devices, the optimizer, a fresh state, the compiled step and the
-compiled evaluation. What differs between experiments (the model, the loss,
-the targets) is given to `assemble` by their `prepare` functions.
+Data on the devices, the optimizer, a fresh state, the compiled steps. What
+experiments differ in (the model, the loss, the targets) is given to `assemble`
+by their `prepare` functions.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +23,7 @@ from ng_jax import specs
 from ng_jax.data import inr
 from ng_jax.train import devices as devices_lib
 from ng_jax.train import evaluate
+from ng_jax.train import microbatches
 from ng_jax.train import operations
 from ng_jax.train import optimizers
 from ng_jax.train import reading
@@ -59,16 +60,15 @@ class Experiment:
     dataset: as made or read.
     model: that reads it.
     data: {'weights': tree [num_rows, ...], and the targets [num_rows, ...]} on
-      the devices, all splits one after the other, so that one compiled program
-      serves all.
+      the devices, all splits in turn, so that one program serves all.
     splits: {'train', 'validation', 'test'} and perhaps more.
     devices: that the run works on.
+    microbatch_size: worked on at once by a device, 0 for all.
     optimizer: of the params.
     learning_rate: optimizer step to rate.
     init: makes the state before the first step; `jax.eval_shape(init)` gives
       its shapes without computing anything.
-    train_step: see `devices.make_step`.
-    eval_step: see `devices.make_step`.
+    train_step, eval_step: see `devices.make_step`.
     metric_function: what `eval_step` does with a batch, see `steps`.
   """
 
@@ -78,6 +78,7 @@ class Experiment:
   data: dict[str, Any]
   splits: Mapping[str, Split]
   devices: list[jax.Device]
+  microbatch_size: int
   optimizer: optax.GradientTransformation
   learning_rate: optax.Schedule
   init: Callable[[], state_lib.TrainState]
@@ -89,7 +90,7 @@ class Experiment:
   def multiple_of(self) -> int:
     """What the length of index vectors must divide by."""
     num_devices = len(self.devices) * processes.share().count
-    return num_devices * max(self.config.microbatch_size, 1)
+    return num_devices * max(self.microbatch_size, 1)
 
   @property
   def facts(self) -> dict[str, Any]:
@@ -164,6 +165,9 @@ def assemble(
   learning_rate, optimizer = optimizers.from_config(config, total_steps)
   topology = graphs.topology(dataset.network.spec)
   example = reading.example_of(dataset.splits['train'].weights)
+  microbatch_size = microbatches.choose_size(
+    config.microbatch_size, model, topology, devices
+  )
 
   def init() -> state_lib.TrainState:
     key = jax.random.key(config.seed)
@@ -179,12 +183,12 @@ def assemble(
     steps.train_step,
     loss_function=loss_function,
     optimizer=optimizer,
-    microbatch_size=config.microbatch_size,
+    microbatch_size=microbatch_size,
   )
   eval_step = functools.partial(
     steps.eval_step,
     metric_function=metric_function,
-    microbatch_size=config.microbatch_size,
+    microbatch_size=microbatch_size,
   )
   return Experiment(
     config=config,
@@ -193,6 +197,7 @@ def assemble(
     data=devices_lib.replicate(data, devices),
     splits=splits,
     devices=devices,
+    microbatch_size=microbatch_size,
     optimizer=optimizer,
     learning_rate=learning_rate,
     init=jax.jit(init),

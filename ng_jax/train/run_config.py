@@ -33,10 +33,11 @@ def default_fields() -> dict[str, Any]:
         schedule.decay_steps = 0 stands for the length of the run, so that a
         resumed run that is made longer goes on along the longer schedule.
       batch_size: examples of an optimizer step, over all devices.
-      microbatch_size: examples worked on at once on one device; 0 for all. On
-        a CPU 8 is twice as fast as 32, because temporaries stay in the cache.
-        With the model's norm_mode='batch', and for the batch norms of 'dws',
-        'dws_edit' and 'mlp', it is the batch of the statistics.
+      microbatch_size: examples worked on at once on one device; 0 for what is
+        fastest: all of them on accelerators, and on a CPU as many as stay in
+        the cache, see `microbatches`. With the model's norm_mode='batch', and
+        for the batch norms of 'dws', 'dws_edit' and 'mlp', it is the batch of
+        the statistics, and 0 stands for the whole batch.
       num_epochs; num_steps: length of the run; num_steps unless it is 0.
       eval_every, log_every: in optimizer steps.
       dtype: computation dtype of the model, 'float32' or 'bfloat16'.

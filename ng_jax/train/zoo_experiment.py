@@ -21,6 +21,7 @@ from ng_jax.models.baselines import statnn
 from ng_jax.train import accuracy_predictor
 from ng_jax.train import devices as devices_lib
 from ng_jax.train import layouts as layouts_lib
+from ng_jax.train import microbatches
 from ng_jax.train import optimizers
 from ng_jax.train import regression
 from ng_jax.train import state as state_lib
@@ -269,6 +270,7 @@ def _choose_layout(
   if len(set(topologies)) == 1:
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *weights)
     data = {'weights': stacked, 'target': targets}
+    size = microbatches.choose_size(size, model, topologies[0], devices)
     layout = layouts_lib.OnDevice.place(data, devices, microbatch_size=size)
     return layout, accuracy_predictor.make_unpack_weights(topologies[0])
   mixed = layouts_lib.choose_mixed(
