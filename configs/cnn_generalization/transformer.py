@@ -12,6 +12,8 @@ small_zoo: CIFAR10-GS, 300 epochs; needs --config.data.path=<its folder>.
 fashion_mnist: 150 shapes on Fashion-MNIST, 14 x 14 pixels; needs
   --config.data.image_dir=<folder> the first time, which makes the zoo.
 digits: the same on the 8x8 digits, needs no files. Minutes on two cores.
+combined: INRs and CNNs of the sets in --config.data.path=<folder>; predicts the
+  images that a network was trained on.
 fashion_mnist_one_shape, digits_one_shape: zoos of one shape of weights, which
   'nfn' reads too.
 smoke: a tiny zoo and a few steps, to show that everything runs.

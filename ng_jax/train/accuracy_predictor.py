@@ -28,6 +28,8 @@ from ng_jax.weights import perturb
 
 # Models that read networks of different specs in one batch.
 MIXED_MODELS = ('ng_gnn', 'ng_t', 'statnn')
+# Poolings of output nodes that do not care how many there are.
+_ANY_ENDS = ('max', 'mean')
 # (examples, mask) -> graph, targets, mask of the graphs.
 Unpack = Callable[[Any, jax.Array], tuple[jraph.GraphsTuple, Any, jax.Array]]
 
@@ -54,15 +56,17 @@ def create_model(
     A Flax module with num_outputs outputs per network. Jit: no.
 
   Raises:
-    ValueError: networks with different numbers of inputs or outputs; a model
-      that reads one spec only, for a mixed zoo; unknown option.
+    ValueError: networks with different numbers of inputs or outputs, for a
+      pooling that sets outputs side by side; a model that reads one spec only,
+      for a mixed zoo; unknown option.
   """
   distinct = set(topologies)
   ends = {(t.spec.num_inputs, t.spec.num_outputs) for t in distinct}
-  if len(ends) > 1:
+  if len(ends) > 1 and options.get('pooling') not in _ANY_ENDS:
     raise ValueError(
       'networks of a zoo must have the same numbers of inputs and outputs, got '
-      f'{sorted(ends)}; train on each group alone.'
+      f'{sorted(ends)}; train on each group alone, or with a config.model that '
+      f'has a pooling of {sorted(_ANY_ENDS)}.'
     )
   if name not in MIXED_MODELS and len(distinct) > 1:
     raise ValueError(
@@ -75,6 +79,8 @@ def create_model(
   filled = {
     'degree_constant': degree_constant(topologies),
     'num_hidden_layers': max(t.spec.num_hidden_sets for t in distinct),
+    'num_inputs': max(num_inputs for num_inputs, _ in ends),
+    'num_output_nodes': max(num_outputs for _, num_outputs in ends),
   }
   if options.get('max_layers', 0) is None:
     options['max_layers'] = len(_layers(deepest))

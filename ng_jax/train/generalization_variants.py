@@ -144,6 +144,17 @@ def _short_run(config: ml_collections.ConfigDict) -> None:
   config.eval_every = 100
 
 
+def _combined(config: ml_collections.ConfigDict) -> None:
+  """INRs and CNNs in one model: which images was a network trained on?
+
+  config.data.path is a folder of sets that were made, see `data.combined`.
+  """
+  _short_run(config)
+  config.data.kind = 'combined'
+  config.loss = 'cross_entropy'
+  variants.set_model(config, pooling='mean')
+
+
 def _digits(config: ml_collections.ConfigDict) -> None:
   """A zoo of the 8x8 digits: minutes on two cores, no files needed."""
   if config.model.name not in _PARK_MODELS:
@@ -202,6 +213,7 @@ _BASES: dict[str, variants.Change] = {
   'small_zoo': _small_zoo,
   'fashion_mnist': _fashion_mnist,
   'fashion_mnist_one_shape': _fashion_mnist_one_shape,
+  'combined': _combined,
   'digits': _digits,
   'digits_one_shape': _digits_one_shape,
   'smoke': _smoke,

@@ -7,6 +7,7 @@ import dataclasses
 import ml_collections
 
 from ng_jax.data import cnn_zoo
+from ng_jax.data import combined
 from ng_jax.data import settings as settings_lib
 from ng_jax.data.cnn_zoo import folder
 from ng_jax.data.cnn_zoo import small_zoo
@@ -81,6 +82,7 @@ def _make(data: ml_collections.ConfigDict) -> cnn_zoo.CnnZoo:
 
 
 KINDS: dict[str, Callable[[ml_collections.ConfigDict], cnn_zoo.CnnZoo]] = {
+  'combined': lambda data: combined.read(data.path),
   'folder': lambda data: folder.read(
     data.path, module=data.module, input_shape=tuple(data.input_shape)
   ),
