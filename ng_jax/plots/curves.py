@@ -42,7 +42,7 @@ def learning_curves(
   if quantity == 'accuracy':
     panels[1].set_ylim(bottom=0)
   _mark_test(panels[1], lines, f'test_{quantity}')
-  panels[1].legend(frameon=False, loc='lower right')
+  panels[1].legend(frameon=False)
   if title:
     figure.suptitle(title)
   return figure
