@@ -104,12 +104,14 @@ learned = optimizers.load('ng_gnn_fashion_mnist', spec=spec)
 # %%
 trained = optimizers.read('ng_gnn_fashion_mnist', spec)
 size = sum(leaf.size for leaf in jax.tree.leaves(trained.theta))
-print(f'{size:,} parameters of its own; its training:', trained.details)
+print(f'{size:,} parameters of its own')
+print('trained on', *trained.details['config']['tasks'])
 
 # %% [markdown]
 # ## Side by side
 #
-# Adam as most people begin with it, and with a rate ten times larger.
+# Adam as most people begin with it, and with a rate ten times larger. Bars are
+# one standard deviation over seeds.
 
 # %%
 seeds = (0, 1) if SMOKE else (0, 1, 2)

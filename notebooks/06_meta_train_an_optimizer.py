@@ -116,6 +116,8 @@ for step in range(num_outer_steps):
 
 # %% [markdown]
 # ## After
+#
+# Bars are one standard deviation over seeds.
 
 # %%
 after = meta.evaluate(

@@ -42,7 +42,7 @@ class _PlacedLinear(nn.Module):
 class FeatureHead(nn.Module):
   """Linear, ReLU, Linear from an embedding to the channels of a feature.
 
-  The same map for all layers and positions (paper, appendix; spec 4).
+  The same map for all layers and positions (paper, appendix).
 
   Attributes:
     num_channels: channels that the graph's features have.

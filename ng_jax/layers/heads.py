@@ -65,7 +65,7 @@ def pool_nodes(
 
 
 def pool_dense(nodes: jax.Array, *, method: str) -> jax.Array:
-  """Reduces all rows, padding included, as the official code does (spec 8, Q4).
+  """Reduces all rows, padding included, as the official code does.
 
   Args:
     nodes: [num_graphs, max_nodes, F].

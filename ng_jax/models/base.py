@@ -165,7 +165,7 @@ class Predictor(nn.Module):
     pooled_nodes: 'last' (outputs) or 'all', or the depth of one layer.
     pool_padding: for comparisons only: like the official code, where 'all' is
       pooled also pool the padding of a batch of `graphs.stack`, so that a
-      prediction depends on the batch (spec 8, Q4).
+      prediction depends on the batch.
   """
 
   num_outputs: int = 10

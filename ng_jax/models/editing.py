@@ -131,7 +131,7 @@ class GNNEditor(gnn.GNNBackbone, Editor):
   Attributes: those of `GNNBackbone` and `Editor` and
     biases_from_start: for comparisons only: like the official code, read the
       update of a node's bias from the node `num_inputs` places before it. That
-      breaks the symmetry of hidden neurons (spec 8, Q5).
+      breaks the symmetry of hidden neurons.
   """
 
   hidden_size: int = 128

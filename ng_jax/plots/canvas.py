@@ -58,6 +58,30 @@ def tidy(panel: Any) -> None:
   panel.spines[['top', 'right']].set_visible(False)
 
 
+def whole_numbers(panel: Any) -> None:
+  """Marks the horizontal axis at whole numbers only.
+
+  Args:
+    panel: matplotlib Axes, changed here.
+  """
+  from matplotlib import ticker
+
+  panel.xaxis.set_major_locator(ticker.MaxNLocator('auto', integer=True))
+
+
+def plain_numbers(panel: Any) -> None:
+  """Writes 20 beside a logarithmic vertical axis, not 2 x 10^1.
+
+  Args:
+    panel: matplotlib Axes, changed here.
+  """
+  from matplotlib import ticker
+
+  panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+  panel.yaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
+  panel.yaxis.set_minor_formatter(ticker.NullFormatter())
+
+
 def save(figure: Any, path: str | pathlib.Path) -> None:
   """Writes a figure as a picture, under a temporary name first.
 

@@ -42,7 +42,7 @@ def learning_curves(
   if quantity == 'accuracy':
     panels[1].set_ylim(bottom=0)
   _mark_test(panels[1], lines, f'test_{quantity}')
-  panels[1].legend(frameon=False, loc='lower right')
+  panels[1].legend(frameon=False)
   if title:
     figure.suptitle(title)
   return figure
@@ -51,7 +51,7 @@ def learning_curves(
 def error_curves(
   lines: Sequence[Mapping[str, float]], *, title: str = ''
 ) -> Any:
-  """Draws the squared error of edits over steps, on a logarithmic scale.
+  """Draws 100 x the squared error of edits over steps, logarithmically.
 
   Args:
     lines: of metrics.jsonl: 'step' and any of 'train_loss', 'validation_mse',
@@ -63,18 +63,24 @@ def error_curves(
   """
   figure = canvas.new_figure((5.4, 3.6))
   panel = figure.subplots()
-  _draw_curves(panel, lines, ('train_loss', 'validation_mse'))
-  _mark_test(panel, lines, 'test_mse')
+  names = ('train_loss', 'validation_mse', 'test_mse', 'no_edit_mse')
+  lines = [
+    {name: x * 100 if name in names else x for name, x in line.items()}
+    for line in lines
+  ]
+  _draw_curves(panel, lines, names[:2])
+  _mark_test(panel, lines, 'test_mse', digits=2)
   before = [x['no_edit_mse'] for x in lines if 'no_edit_mse' in x]
   if before:
     panel.axhline(
       before[-1],
       color=canvas.GREY,
       linestyle=':',
-      label=f'test, no edit {before[-1]:.4f}',
+      label=f'test, no edit {before[-1]:.2f}',
     )
   panel.set_yscale('log')
-  panel.set_ylabel('squared error of a pixel (white is 1)')
+  canvas.plain_numbers(panel)
+  panel.set_ylabel('squared error of a pixel x 100 (white is 1)')
   panel.legend(frameon=False)
   if title:
     figure.suptitle(title)
@@ -98,14 +104,20 @@ def _draw_curves(
       )
   panel.set_xlabel('optimizer step')
   canvas.tidy(panel)
+  canvas.whole_numbers(panel)
   panel.set_xlim(left=0)
 
 
 def _mark_test(
-  panel: Any, lines: Sequence[Mapping[str, float]], name: str
+  panel: Any,
+  lines: Sequence[Mapping[str, float]],
+  name: str,
+  digits: int | None = None,
 ) -> None:
   """Marks the test metric with a star at the step that was selected."""
   final = [x for x in lines if name in x]
+  if digits is None:
+    digits = 3 if name == 'test_accuracy' else 4
   if final:
     panel.plot(
       final[-1].get('best_step', final[-1]['step']),
@@ -114,5 +126,5 @@ def _mark_test(
       linestyle='none',
       marker='*',
       markersize=10,
-      label=f'test {final[-1][name]:.{3 if name == "test_accuracy" else 4}f}',
+      label=f'test {final[-1][name]:.{digits}f}',
     )

@@ -46,8 +46,8 @@ def neural_graph(
     A matplotlib Figure. Neuron sets are columns. Edges have the colour of their
     weight, blue below and orange above zero, and are wider where it is larger;
     nodes have the colour of their bias, and are white without one. Of several
-    channels (a kernel; query, key and value) the one of the largest magnitude
-    counts. Edges without a weight (skips) are dark and dashed; edges that pass
+    channels (a kernel; query, key and value) the mean counts, and a line below
+    says so. Edges without a weight (skips) are dark and dashed; edges that pass
     over other columns are arcs. Jit: no.
 
   Raises:
@@ -76,9 +76,13 @@ def neural_graph(
   graph_marks.draw_nodes(panel, layout, biases, bias_scale, labels)
   graph_marks.name_sets(panel, layout)
   _frame(panel, layout)
-  notes = [_note(layout), 'colours are relative to the largest of a layer']
+  notes = [_note(layout)]
+  if any(block.num_channels > 1 for block in spec.blocks):
+    notes.append('an edge with several weights has the colour of their mean')
+  if per_layer:
+    notes.append('colours are relative to the largest of a layer')
   panel.set_xlabel(
-    '\n'.join(filter(None, notes if per_layer else notes[:1])),
+    '\n'.join(filter(None, notes)),
     color=canvas.GREY,
     fontsize=9,
   )
@@ -116,7 +120,8 @@ def _edge_values(
   filled = {leaf.fills for leaf in topology.spec.leaves if leaf.kind == 'edge'}
   arrays = graph.edges[encoding.WEIGHT].arrays
   return {
-    entry.block.name: _largest(values)
+    # Channels beyond those of the block are padding.
+    entry.block.name: _sum(values) / entry.block.num_channels
     for entry, values in zip(topology.blocks, arrays, strict=True)
     if entry.block.name in filled
   }
@@ -129,17 +134,14 @@ def _bias_values(
   filled = {leaf.fills for leaf in topology.spec.leaves if leaf.kind == 'node'}
   values = graph.nodes[encoding.BIAS]
   return {
-    name: _largest(values[first:last])
+    name: _sum(values[first:last])
     for name, (first, last) in topology.node_ranges.items()
     if name in filled
   }
 
 
-def _largest(values: Any) -> np.ndarray:
-  """The channel of the largest magnitude, over the last axis."""
-  values = np.asarray(values, np.float64)
-  index = np.argmax(np.abs(values), axis=-1, keepdims=True)
-  return np.take_along_axis(values, index, axis=-1)[..., 0]
+def _sum(values: Any) -> np.ndarray:
+  return np.asarray(values, np.float64).sum(axis=-1)
 
 
 def _relative(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -97,6 +97,7 @@ def edit_panels(
     )
   bar = figure.colorbar(shades, ax=list(panels[-1]), shrink=0.9, aspect=12)
   bar.ax.tick_params(labelsize=7)
+  bar.set_label('edited - target', fontsize=7)
   return figure
 
 

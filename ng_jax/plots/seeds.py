@@ -62,6 +62,7 @@ def seed_curves(
   panel.set_xlabel('optimizer step')
   panel.set_ylabel(ylabel or name.replace('_', ' '))
   canvas.tidy(panel)
+  canvas.whole_numbers(panel)
   panel.legend(frameon=False)
   if title:
     figure.suptitle(title)

@@ -30,7 +30,7 @@ def convert_official(
   """Converts an official checkpoint and saves it for `load_pretrained`.
 
   The model is made in parity mode: it predicts what the official one does,
-  quirks included (spec 8).
+  quirks included.
 
   Args:
     config_path: JSON with 'model' (the official Hydra node, resolved) and what

@@ -37,8 +37,9 @@ def write(table: tables.Table, found: _Found) -> str:
 def make_table_command(table: tables.Table) -> str:
   """The command that makes the missing rows of a table. Jit: no."""
   return (
-    f'python experiments/results.py --config=configs/results/{table.name}.py:'
-    f'{table.variant} --workdir=runs/results --image_dir=FOLDER --minutes=60'
+    'python experiments/results.py --minutes=60 --workdir=runs/results \\\n'
+    f'  --config=configs/results/{table.name}.py:{table.variant} \\\n'
+    '  --image_dir=FOLDER'
   )
 
 

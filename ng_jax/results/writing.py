@@ -21,6 +21,7 @@ _START = re.compile(
   r'^<!-- table: ([a-z0-9_]+):([a-z0-9_]+) -->$', re.MULTILINE
 )
 _BARS = 'bars: standard deviation over seeds; of one seed, standard error'
+_CROSSES = 'crosses: single seeds'
 # (name, variant) -> the table.
 Find = Callable[[str, str], tables.Table]
 
@@ -109,8 +110,10 @@ def write_plots(
     ]
     measured = [dot for dot in dots if dot is not None]
     if measured:
+      crosses = any(dot.values for dot in measured)
+      note = f'{_BARS}\n{_CROSSES}' if crosses else _BARS
       figure = plots.dots(
-        measured, title=table.title, xlabel=f'{metric.label}\n{_BARS}'
+        measured, title=table.title, xlabel=metric.label, note=note
       )
       paths.append(picture_of(table, places.store))
       plots.save(figure, paths[-1])
@@ -133,6 +136,8 @@ def _dot(
     label=f'{row.label}{data}{note}',
     mean=metric.scale * summary.mean,
     deviation=metric.scale * (deviation or 0.0),
-    values=tuple(metric.scale * r['metrics'][metric.name] for r in records),
+    values=tuple(metric.scale * r['metrics'][metric.name] for r in records)
+    if summary.num_seeds > 1
+    else (),
     is_faint=not summary.is_trained,
   )

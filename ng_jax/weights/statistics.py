@@ -128,7 +128,7 @@ def _extend(
 
 
 def published() -> dict[str, Statistics]:
-  """Statistics of the published INR sets, from the authors' code (spec 1.2).
+  """Statistics of the published INR sets, from the authors' code.
 
   They belong to sets that others have made; of a set of your own compute them
   with `from_weights`.

@@ -30,6 +30,6 @@ def test_error_curves_show_what_no_edit_costs():
   assert labels == [
     'training batches',
     'validation',
-    'test 0.1600',
-    'test, no edit 0.3000',
+    'test 16.00',
+    'test, no edit 30.00',
   ]

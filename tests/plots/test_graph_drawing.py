@@ -63,6 +63,27 @@ def test_any_spec_can_be_drawn(name):
   plots.to_array(figure)  # It can be painted.
 
 
+def test_a_kernel_has_the_colour_of_its_mean():
+  spec = networks.Cnn((1, 2, 3), (3, 1), ('relu', 'relu')).spec
+  weights, figure = _draw(spec)
+  arrays = specs.leaf_arrays(weights)
+  layout = graph_layout.arrange(spec, 12)
+  for block, lines in zip(spec.blocks, _lines(figure), strict=True):
+    (leaf,) = (x for x in spec.leaves if x.fills == block.name)
+    means = np.asarray(arrays[leaf.path]).reshape(-1, *_sizes(spec, block))
+    sources, targets = layout.neurons(block)
+    expected = means.mean(axis=0)[sources, targets]
+    np.testing.assert_allclose(
+      np.sort(lines.get_array()), np.sort(expected), rtol=1e-5
+    )
+  assert 'the colour of their mean' in figure.axes[0].get_xlabel()
+
+
+def _sizes(spec, block):
+  sizes = {s.name: s.size for s in spec.neuron_sets}
+  return sizes[block.source], sizes[block.target]
+
+
 def test_skips_pass_over_the_columns_between():
   spec = example_networks.partial_skip().spec
   _, figure = _draw(spec)

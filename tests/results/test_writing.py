@@ -145,6 +145,22 @@ def test_a_figure_needs_dots():
     plots.dots([])
 
 
+def test_a_figure_has_room_for_its_words():
+  note = 'bars: standard deviation over seeds; of one seed, standard error'
+  label = 'NG-GNN, activations unknown, mixed architectures'
+  figure = plots.dots(
+    [plots.Dot(label, 0.5, 0.1, (0.4, 0.6))], title='Title', note=note
+  )
+  plots.to_array(figure)  # Lays it out.
+  texts = [*figure.axes[0].get_yticklabels(), *figure.texts]
+  texts += [figure.axes[0].xaxis.label]
+  assert {label, note} <= {text.get_text() for text in texts}
+  width = figure.bbox.width
+  for text in texts:
+    box = text.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= width, text.get_text()
+
+
 def test_results_are_generated():
   """The tables of RESULTS.md are what the records say, and cannot be typed."""
   call = command_line.Call(root=_ROOT, runs='runs')
