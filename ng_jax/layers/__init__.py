@@ -14,7 +14,9 @@ from ng_jax.layers.heads import Readout
 from ng_jax.layers.identity import ActivationEmbedding
 from ng_jax.layers.identity import PlaceEmbedding
 from ng_jax.layers.identity import PositionEmbedding
+from ng_jax.layers.linear import Deferred
 from ng_jax.layers.linear import Linear
+from ng_jax.layers.linear import multiplied_out
 from ng_jax.layers.linear import SplitLinear
 from ng_jax.layers.message import aggregate_pna
 from ng_jax.layers.message import EdgeUpdate
@@ -30,6 +32,7 @@ from ng_jax.layers.weight_space import WeightSpace
 
 __all__ = (
   'ActivationEmbedding',
+  'Deferred',
   'EdgeUpdate',
   'FeatureHead',
   'FeatureProjection',
@@ -50,6 +53,7 @@ __all__ = (
   'WeightSpace',
   'WeightSpaceEmbedding',
   'aggregate_pna',
+  'multiplied_out',
   'pool_dense',
   'pool_edges',
   'pool_hnp',

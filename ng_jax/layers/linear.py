@@ -6,10 +6,14 @@ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), and the transformer's blocks use Xavier
 uniform weights with zero biases. `SplitLinear` is a linear map of several
 concatenated inputs whose products are taken one by one, so that what depends on
 a node alone is computed once a node and not once an edge.
+
+A linear map that only linear maps read need not be taken at all: with
+`deferred=True` a layer returns its input and parameters (`Deferred`), and each
+reader multiplies its kernel with that kernel, which is small.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast, NamedTuple
 
 from flax import linen as nn
 import jax
@@ -19,6 +23,42 @@ from ng_jax import numerics
 
 Initializer = Callable[..., jax.Array]  # (key, shape, dtype) -> array
 Dtype = Any
+
+
+class Deferred(NamedTuple):
+  """x W + b for several x, not yet multiplied out; see the module's docstring.
+
+  Attributes:
+    groups: arrays [..., in] float.
+    kernel: W, [in, features].
+    bias: b, [features].
+  """
+
+  groups: tuple[jax.Array, ...]
+  kernel: jax.Array
+  bias: jax.Array
+
+
+# Edge groups as layers take them, perhaps deferred.
+Groups = tuple[jax.Array, ...] | Deferred
+
+
+def multiplied_out(groups: Groups, dtype: Dtype = None) -> Any:
+  """The groups as arrays.
+
+  Args:
+    groups: arrays, or a deferred product of them.
+    dtype: computation dtype of the product.
+
+  Returns:
+    Arrays [..., features], one per group. Jit: yes.
+  """
+  if not isinstance(groups, Deferred):
+    return groups
+  *arrays, kernel, bias = nn.dtypes.promote_dtype(
+    *groups.groups, groups.kernel, groups.bias, dtype=dtype
+  )
+  return tuple(numerics.linear(x, kernel, bias) for x in arrays)
 
 
 def torch_uniform(fan_in: int) -> Initializer:
@@ -56,17 +96,40 @@ class Linear(nn.Module):
   dtype: Dtype = None
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Any) -> Any:
     """Applies the layer.
 
     Args:
-      x: [..., in] float.
+      x: [..., in] float; or edge groups, arrays or deferred.
 
     Returns:
-      [..., features]. Jit: yes.
+      [..., features], of edge groups a tuple. Jit: yes.
     """
     (product,) = _products(self, (x,))
     return product
+
+
+class DeferredLinear(nn.Module):
+  """A linear layer that leaves the product to those who read it.
+
+  Attributes:
+    features: output width.
+  """
+
+  features: int
+
+  @nn.compact
+  def __call__(self, groups: tuple[jax.Array, ...]) -> Deferred:
+    """Declares the parameters.
+
+    Args:
+      groups: arrays [..., in] float.
+
+    Returns:
+      Their product with the kernel, deferred. Jit: yes.
+    """
+    kernel, bias = linear_params(self, groups[0].shape[-1], self.features)
+    return Deferred(groups, kernel, cast(jax.Array, bias))
 
 
 class SplitLinear(nn.Module):
@@ -109,29 +172,52 @@ class PairLinear(nn.Module):
   dtype: Dtype = None
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def __call__(self, groups: Groups) -> tuple[tuple[jax.Array, jax.Array], ...]:
     """Applies the layer.
 
     Args:
-      x: [..., in] float.
+      groups: arrays [..., in] float, or deferred.
 
     Returns:
-      The two halves of the output, [..., features] each. Jit: yes.
+      The two halves of the output, [..., features] each, of every group. Jit:
+      yes.
     """
-    kernel, bias = linear_params(self, x.shape[-1], 2 * self.features)
-    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-    half = self.features
-    return (
-      numerics.linear(x, kernel[:, :half], bias[:half]),
-      numerics.linear(x, kernel[:, half:], bias[half:]),
+    kernel, bias = linear_params(self, _width(groups), 2 * self.features)
+    arrays, kernel, shift = _compose(groups, kernel, bias)
+    *arrays, kernel, shift = nn.dtypes.promote_dtype(
+      *arrays, kernel, shift, dtype=self.dtype
     )
+    half = self.features
+    return tuple(
+      (
+        numerics.linear(x, kernel[:, :half], shift[:half]),
+        numerics.linear(x, kernel[:, half:], shift[half:]),
+      )
+      for x in arrays
+    )
+
+
+def _width(x: Any) -> int:
+  """Features of an array, of a tuple of arrays, or of a deferred product."""
+  last = x.bias if isinstance(x, Deferred) else jax.tree.leaves(x)[0]
+  return int(last.shape[-1])
+
+
+def _compose(
+  x: Any, kernel: jax.Array, bias: jax.Array | None
+) -> tuple[Any, jax.Array, jax.Array | None]:
+  """What is to be multiplied, with which kernel and bias."""
+  if not isinstance(x, Deferred):
+    return x, kernel, bias
+  shift = x.bias @ kernel
+  return x.groups, x.kernel @ kernel, shift if bias is None else shift + bias
 
 
 def _products(
   layer: Linear | SplitLinear, inputs: tuple[Any, ...]
 ) -> tuple[Any, ...]:
   """Products of the inputs with their own rows of one kernel."""
-  widths = [jax.tree.leaves(x)[0].shape[-1] for x in inputs]
+  widths = [_width(x) for x in inputs]
   kernel, bias = linear_params(
     layer,
     sum(widths),
@@ -139,23 +225,18 @@ def _products(
     use_bias=layer.use_bias,
     init_scheme=layer.init_scheme,
   )
-  leaves, treedef = jax.tree.flatten(inputs)
-  *leaves, kernel, bias = nn.dtypes.promote_dtype(
-    *leaves, kernel, bias, dtype=layer.dtype
-  )
-  products = []
+  operands = []
   start = 0
-  for x, width in zip(jax.tree.unflatten(treedef, leaves), widths, strict=True):
-    rows = kernel[start : start + width]
+  for x, width in zip(inputs, widths, strict=True):
     shift = bias if start == 0 else None
-    products.append(
-      jax.tree.map(
-        lambda leaf, rows=rows, shift=shift: numerics.linear(leaf, rows, shift),
-        x,
-      )
-    )
+    operands.append(_compose(x, kernel[start : start + width], shift))
     start += width
-  return tuple(products)
+  leaves, treedef = jax.tree.flatten(operands)
+  leaves = nn.dtypes.promote_dtype(*leaves, dtype=layer.dtype)
+  return tuple(
+    jax.tree.map(lambda leaf, rows=rows, b=b: numerics.linear(leaf, rows, b), x)
+    for x, rows, b in jax.tree.unflatten(treedef, leaves)
+  )
 
 
 def linear_params(

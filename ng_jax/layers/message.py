@@ -68,14 +68,14 @@ class PNAConv(nn.Module):
   def __call__(
     self,
     nodes: jax.Array,
-    edges: graphs.EdgeGroups,
+    edges: linear.Groups,
     connectivity: graphs.Connectivity,
   ) -> jax.Array:
     """One round of messages.
 
     Args:
       nodes: [..., F].
-      edges: groups [..., edge_size].
+      edges: groups [..., edge_size], perhaps deferred.
       connectivity: of the batch.
 
     Returns:
@@ -129,39 +129,35 @@ class PNAConv(nn.Module):
   def _film(
     self,
     nodes: jax.Array,
-    edges: graphs.EdgeGroups,
+    edges: linear.Groups,
     connectivity: graphs.Connectivity,
   ) -> graphs.EdgeGroups:
-    encoder = self._encoder()
-    messages = []
     sums = self._endpoint_sums(nodes, connectivity)
-    for pair, edge in zip(sums, edges, strict=True):
-      scale, shift = encoder(edge)
-      messages.append(scale * pair + shift)
-    return tuple(messages)
+    return tuple(
+      scale * pair + shift
+      for pair, (scale, shift) in zip(sums, self._encoder()(edges), strict=True)
+    )
 
   def _gate(
     self,
     nodes: jax.Array,
-    edges: graphs.EdgeGroups,
+    edges: linear.Groups,
     connectivity: graphs.Connectivity,
   ) -> graphs.EdgeGroups:
-    encoder = self._encoder()
     sums = self._endpoint_sums(nodes, connectivity)
     return tuple(
-      nn.sigmoid(encoder(edge)[0]) * pair
-      for pair, edge in zip(sums, edges, strict=True)
+      nn.sigmoid(gate) * pair
+      for pair, (gate, _) in zip(sums, self._encoder()(edges), strict=True)
     )
 
   def _concat(
     self,
     nodes: jax.Array,
-    edges: graphs.EdgeGroups,
+    edges: linear.Groups,
     connectivity: graphs.Connectivity,
   ) -> graphs.EdgeGroups:
-    encoder = self._linear(self.features, 'edge_encoder')
+    encoded = self._linear(self.features, 'edge_encoder')(edges)
     pre = linear.SplitLinear(self.features, dtype=self.dtype, name='pre')
-    encoded = tuple(encoder(edge) for edge in edges)
     of_target, of_source, of_edges = pre(nodes, nodes, encoded)
     sums = connectivity.endpoint_sums(of_source, of_target)
     return tuple(map(jnp.add, sums, of_edges))
@@ -173,27 +169,29 @@ class EdgeUpdate(nn.Module):
   Attributes:
     features: width of the edges.
     dtype: computation dtype.
+    deferred: leaves the outer product to those who read the edges.
   """
 
   features: int
   dtype: Any = None
+  deferred: bool = False
 
   @nn.compact
   def __call__(
     self,
     nodes: jax.Array,
-    edges: graphs.EdgeGroups,
+    edges: linear.Groups,
     connectivity: graphs.Connectivity,
-  ) -> graphs.EdgeGroups:
+  ) -> Any:
     """Updates every edge from its endpoints.
 
     Args:
       nodes: [..., F].
-      edges: groups [..., edge_size].
+      edges: groups [..., edge_size], perhaps deferred.
       connectivity: of the batch.
 
     Returns:
-      Groups of the same shapes. Jit: yes.
+      Groups of the same shapes, deferred if so asked. Jit: yes.
     """
 
     def layer(name: str) -> linear.Linear:
@@ -202,11 +200,13 @@ class EdgeUpdate(nn.Module):
     sums = connectivity.endpoint_sums(
       layer('source')(nodes), layer('target')(nodes)
     )
-    of_edge, out = layer('edge'), layer('out')
-    return tuple(
-      out(nn.silu(of_edge(edge) + ends))
-      for edge, ends in zip(edges, sums, strict=True)
+    hidden = tuple(
+      nn.silu(of_edge + ends)
+      for of_edge, ends in zip(layer('edge')(edges), sums, strict=True)
     )
+    if self.deferred:
+      return linear.DeferredLinear(self.features, name='out')(hidden)
+    return layer('out')(hidden)
 
 
 class GraphNorm(nn.Module):

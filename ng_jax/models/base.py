@@ -91,13 +91,15 @@ class NeuralGraphModel(nn.Module):
     *,
     node_size: int,
     edge_size: int,
-  ) -> tuple[jax.Array, graphs.EdgeGroups, jax.Array]:
+    deferred_edges: bool = False,
+  ) -> tuple[jax.Array, Any, jax.Array]:
     """Input stage: `layers.GraphEmbedding` with the model's options.
 
     Args:
       connectivity: of the batch.
       node_size: width of node embeddings.
       edge_size: width of edge embeddings.
+      deferred_edges: leaves their last product to those who read them.
 
     Returns:
       nodes, edge groups and the vector of pairs without an edge. Jit: yes.
@@ -132,6 +134,7 @@ class NeuralGraphModel(nn.Module):
         'projection': self.probe_projection,
         'num_hidden_layers': self.num_hidden_layers,
       },
+      deferred_edges=deferred_edges,
       name='embedding',
     )(connectivity)
 

@@ -159,7 +159,10 @@ class GNNEditor(gnn.GNNBackbone, Editor):
     """
     connectivity = graphs.connect(graph, reverse=self.reverse_edges)
     nodes, edges, _ = self.embed(
-      connectivity, node_size=self.hidden_size, edge_size=self.hidden_size
+      connectivity,
+      node_size=self.hidden_size,
+      edge_size=self.hidden_size,
+      deferred_edges=True,
     )
     nodes, edges = self.backbone(nodes, edges, connectivity, train=train)
     if self.biases_from_start:

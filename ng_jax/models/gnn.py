@@ -2,6 +2,7 @@
 """NG-GNN: a graph neural network over neural graphs (paper, section 3)."""
 
 import functools
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -37,7 +38,7 @@ class GNNBackbone(base.NeuralGraphModel):
   def backbone(
     self,
     nodes: jax.Array,
-    edges: graphs.EdgeGroups,
+    edges: Any,
     connectivity: graphs.Connectivity,
     *,
     train: bool,
@@ -46,7 +47,7 @@ class GNNBackbone(base.NeuralGraphModel):
 
     Args:
       nodes: [..., hidden_size].
-      edges: groups [..., hidden_size].
+      edges: groups [..., hidden_size], perhaps deferred.
       connectivity: of the batch.
       train: whether dropout is on.
 
@@ -55,8 +56,8 @@ class GNNBackbone(base.NeuralGraphModel):
     """
 
     def run(
-      model: GNNBackbone, nodes: jax.Array, edges: graphs.EdgeGroups, *, i: int
-    ) -> tuple[jax.Array, graphs.EdgeGroups]:
+      model: GNNBackbone, nodes: jax.Array, edges: Any, *, i: int
+    ) -> tuple[jax.Array, Any]:
       nodes = layers.PNAConv(
         model.hidden_size,
         model.degree_constant,
@@ -72,13 +73,13 @@ class GNNBackbone(base.NeuralGraphModel):
       )
       nodes = nn.Dropout(model.dropout)(nn.silu(nodes), deterministic=not train)
       edges = layers.EdgeUpdate(
-        model.hidden_size, model.dtype, name=f'edge_update_{i}'
+        model.hidden_size, model.dtype, deferred=True, name=f'edge_update_{i}'
       )(nodes, edges, connectivity)
       return nodes, edges
 
     for i in range(self.num_layers):
       nodes, edges = self.run_block(functools.partial(run, i=i), nodes, edges)
-    return nodes, edges
+    return nodes, layers.multiplied_out(edges, self.dtype)
 
 
 class NeuralGraphGNN(GNNBackbone, base.Predictor):
@@ -110,7 +111,10 @@ class NeuralGraphGNN(GNNBackbone, base.Predictor):
     """
     connectivity = graphs.connect(graph, reverse=self.reverse_edges)
     nodes, edges, _ = self.embed(
-      connectivity, node_size=self.hidden_size, edge_size=self.hidden_size
+      connectivity,
+      node_size=self.hidden_size,
+      edge_size=self.hidden_size,
+      deferred_edges=True,
     )
     nodes, _ = self.backbone(nodes, edges, connectivity, train=train)
     pooled = layers.pool_nodes(
