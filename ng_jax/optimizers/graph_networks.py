@@ -131,15 +131,15 @@ class GNNNetwork(_GraphNetwork):
         break
       nodes = layers.GraphNorm(name=f'norm_{i}')(nodes, connectivity)
       nodes = nn.silu(nodes)
-      edges = layers.EdgeUpdate(self.features, name=f'edge_update_{i}')(
-        nodes, edges, connectivity
-      )
+      edges = layers.EdgeUpdate(
+        self.features, deferred=True, name=f'edge_update_{i}'
+      )(nodes, edges, connectivity)
     of_edge = _OutputMap(self.features, 2, name='edge_out')
     of_node = _OutputMap(self.features, 2, name='node_out')(nodes)
     if self.compat_reference_indexing:
       # Biases are read from the first node on, not from the first with a bias.
       of_node = jnp.roll(of_node, self.spec.num_inputs, axis=1)
-    forward = connectivity.forward_edges(edges)
+    forward = connectivity.forward_edges(layers.multiplied_out(edges))
     return self.write(reader, inputs, of_node, tuple(map(of_edge, forward)))
 
 
