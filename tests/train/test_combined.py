@@ -13,7 +13,6 @@ from ng_jax.data import inr
 from ng_jax.data.cnn_zoo import variants as zoo_variants
 from ng_jax.train import generalization
 from ng_jax.train import generalization_variants
-from tests import slowly
 
 pytest.importorskip('tensorflow_datasets')
 
@@ -79,7 +78,8 @@ def test_joins_all_networks_of_the_folder(sets):
   assert len(set(of_inrs)) == _INRS.num_train
 
 
-@pytest.mark.parametrize('model', slowly.cases(['ng_gnn'], slow=['ng_t']))
+@pytest.mark.slow
+@pytest.mark.parametrize('model', ['ng_gnn', 'ng_t'])
 def test_trains_on_both_kinds_in_one_batch(sets, model, tmp_path):
   found = generalization.run(_config(sets, model), tmp_path)
   assert 0 <= found['test_accuracy'] <= 1
