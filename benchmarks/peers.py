@@ -33,6 +33,7 @@ from ng_jax import models
 from ng_jax import networks
 from ng_jax.data import fitting
 from ng_jax.train import devices as devices_lib
+from ng_jax.train import microbatches
 from ng_jax.train import optimizers
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
@@ -47,8 +48,6 @@ _MICROBATCH = flags.DEFINE_integer(
   -1,
   'Graphs worked on at once; 0 for the whole batch, -1 for what is fastest.',
 )
-# The fastest microbatches on two CPU cores.
-_FASTEST = {'ng_gnn': 4, 'ng_t': 1}
 
 # Model, its options, and the batch size of the row.
 _MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
@@ -120,7 +119,7 @@ def graphs_per_second(
   devices = devices_lib.choose(0)
   microbatch = _MICROBATCH.value
   if microbatch < 0:
-    microbatch = _FASTEST[name]
+    microbatch = microbatches.choose_size(0, model, topology, devices)
   if not microbatch or batch_size % (microbatch * len(devices)):
     microbatch = batch_size // len(devices)
   if train:

@@ -22,7 +22,6 @@ from ng_jax.data import inr
 from ng_jax.data import making
 from ng_jax.files import texts
 
-SPLITS = inr.SPLITS
 # A setting that only INR data sets have.
 _OF_INRS = 'hidden_sizes'
 
@@ -63,7 +62,7 @@ def read(folder: str | os.PathLike[str]) -> cnn_zoo.CnnZoo:
       [class_names.index(each.source) for each in found],
       offsets,
     )
-    for name in SPLITS
+    for name in inr.SPLITS
   }
   return cnn_zoo.CnnZoo(folder.name, splits, {}, folder, class_names)
 

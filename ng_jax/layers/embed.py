@@ -133,7 +133,6 @@ class GraphEmbedding(nn.Module):
     num_places: positions of flattened maps that have an embedding.
     activation_vocabulary: see `ActivationEmbedding`.
     probe_options: further fields of `ProbeFeatures`.
-    deferred_edges: leaves the last product of the edges to those who read them.
   """
 
   node_size: int
@@ -154,20 +153,20 @@ class GraphEmbedding(nn.Module):
   num_places: int = 0
   activation_vocabulary: tuple[str, ...] = specs.ACTIVATIONS
   probe_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  deferred_edges: bool = False
 
   @nn.compact
   def __call__(
     self, connectivity: graphs.Connectivity
-  ) -> tuple[jax.Array, linear.Groups, jax.Array]:
+  ) -> tuple[jax.Array, linear.Deferred, jax.Array]:
     """Embeds the nodes and edges of a batch of graphs.
 
     Args:
       connectivity: of the batch.
 
     Returns:
-      nodes [..., node_size]; edge groups [..., edge_size], perhaps deferred;
-      the vector [edge_size] that pairs without an edge carry. Jit: yes.
+      nodes [..., node_size]; edge groups [..., edge_size], their last product
+      deferred; the vector [edge_size] that pairs without an edge carry. Jit:
+      yes.
     """
     weights, biases = normalise.normalise(self, self.statistics, connectivity)
     edges = self._project_edges(weights, connectivity)
@@ -188,7 +187,10 @@ class GraphEmbedding(nn.Module):
     nodes = linear.Linear(self.node_size, dtype=self.dtype, name='node_in')(
       nodes
     )
-    embedded, fill = self._read_edges(edges)
+    all_edges = linear.DeferredLinear(self.edge_size, name='edge_in')(edges)
+    embedded = all_edges._replace(groups=all_edges.groups[:-1])
+    without_edge = all_edges._replace(groups=all_edges.groups[-1:])
+    (fill,) = linear.multiplied_out(without_edge, self.dtype)
     if self.num_places:
       nodes = nodes + identity.PlaceEmbedding(
         self.num_places, self.node_size, name='places'
@@ -202,19 +204,6 @@ class GraphEmbedding(nn.Module):
         self.node_size, self.activation_vocabulary, name='activations'
       )(connectivity).astype(nodes.dtype)
     return nodes, embedded, fill
-
-  def _read_edges(
-    self, edges: graphs.EdgeGroups
-  ) -> tuple[linear.Groups, jax.Array]:
-    """Last product of the edges, and of pairs without edge."""
-    if not self.deferred_edges:
-      layer = linear.Linear(self.edge_size, dtype=self.dtype, name='edge_in')
-      *groups, fill = layer(edges)
-      return tuple(groups), fill
-    all_read = linear.DeferredLinear(self.edge_size, name='edge_in')(edges)
-    without_edge = all_read._replace(groups=all_read.groups[-1:])
-    (fill,) = linear.multiplied_out(without_edge, self.dtype)
-    return all_read._replace(groups=all_read.groups[:-1]), fill
 
   def _project_edges(
     self, weights: graphs.EdgeGroups, connectivity: graphs.Connectivity

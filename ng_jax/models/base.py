@@ -91,18 +91,17 @@ class NeuralGraphModel(nn.Module):
     *,
     node_size: int,
     edge_size: int,
-    deferred_edges: bool = False,
-  ) -> tuple[jax.Array, Any, jax.Array]:
+  ) -> tuple[jax.Array, layers.Deferred, jax.Array]:
     """Input stage: `layers.GraphEmbedding` with the model's options.
 
     Args:
       connectivity: of the batch.
       node_size: width of node embeddings.
       edge_size: width of edge embeddings.
-      deferred_edges: leaves their last product to those who read them.
 
     Returns:
-      nodes, edge groups and the vector of pairs without an edge. Jit: yes.
+      nodes, deferred edge groups and the vector of pairs without an edge. Jit:
+      yes.
     """
     positions = (
       (self.num_inputs, self.num_hidden_layers, self.num_output_nodes)
@@ -134,7 +133,6 @@ class NeuralGraphModel(nn.Module):
         'projection': self.probe_projection,
         'num_hidden_layers': self.num_hidden_layers,
       },
-      deferred_edges=deferred_edges,
       name='embedding',
     )(connectivity)
 

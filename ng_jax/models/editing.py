@@ -158,13 +158,10 @@ class GNNEditor(gnn.GNNBackbone, Editor):
         the needed fields, `biases_from_start` where it is not defined.
     """
     connectivity = graphs.connect(graph, reverse=self.reverse_edges)
-    nodes, edges, _ = self.embed(
-      connectivity,
-      node_size=self.hidden_size,
-      edge_size=self.hidden_size,
-      deferred_edges=True,
+    nodes, embedded, _ = self.embed(
+      connectivity, node_size=self.hidden_size, edge_size=self.hidden_size
     )
-    nodes, edges = self.backbone(nodes, edges, connectivity, train=train)
+    nodes, edges = self.backbone(nodes, embedded, connectivity, train=train)
     if self.biases_from_start:
       nodes = jnp.roll(nodes, self._num_inputs(graph), axis=1)
     return self.write_update(

@@ -111,10 +111,7 @@ class NeuralGraphGNN(GNNBackbone, base.Predictor):
     """
     connectivity = graphs.connect(graph, reverse=self.reverse_edges)
     nodes, edges, _ = self.embed(
-      connectivity,
-      node_size=self.hidden_size,
-      edge_size=self.hidden_size,
-      deferred_edges=True,
+      connectivity, node_size=self.hidden_size, edge_size=self.hidden_size
     )
     nodes, _ = self.backbone(nodes, edges, connectivity, train=train)
     pooled = layers.pool_nodes(

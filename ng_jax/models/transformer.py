@@ -90,6 +90,7 @@ class TransformerBackbone(base.NeuralGraphModel):
     nodes, groups, fill = self.embed(
       connectivity, node_size=self.node_size, edge_size=self.edge_size
     )
+    groups = layers.multiplied_out(groups, self.dtype)
     edges = connectivity.to_dense_edges(groups, fill=fill)
     if self.edge_orientation == 'paper':
       edges = edges.swapaxes(1, 2)
