@@ -11,6 +11,10 @@ from collections.abc import Iterator
 import jax
 import pytest
 
+from tests import programs
+
+programs.make_cheap()
+
 # Compiled programs are many small objects: looking through all of them as often
 # as Python does by default took a seventh of the time of the tests.
 gc.set_threshold(50_000, 50, 100)

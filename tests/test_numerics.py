@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ng_jax import numerics
-from tests import fast_jit
+from tests import programs
 
 
 def _turns(count=20001, limit=40.0):
@@ -20,7 +20,7 @@ def _turns(count=20001, limit=40.0):
 
 def test_turns_are_as_accurate_as_float32_allows():
   t = _turns()
-  sine, cosine = jax.jit(numerics.sin_cos_turns)(t)
+  sine, cosine = programs.usual_jit(numerics.sin_cos_turns)(t)
   angle = 2 * np.pi * t.astype(np.float64)
   assert sine.dtype == cosine.dtype == jnp.float32
   assert np.max(np.abs(sine - np.sin(angle))) < 1.5e-7
@@ -106,7 +106,7 @@ def test_derivatives(x64, fn, factor, dtype):
       'reverse reverse': jax.jacrev(jax.jacrev(both))(t),
     }
 
-  found = fast_jit.jit(jax.vmap(derivatives))(x)
+  found = jax.jit(jax.vmap(derivatives))(x)
   once = factor * np.stack([cosine, -sine], axis=-1)
   twice = factor**2 * np.stack([-sine, -cosine], axis=-1)
   atol = 1e-4 if dtype == 'float32' else 1e-12
@@ -137,7 +137,7 @@ def test_linear_is_a_product_with_the_usual_gradient(x64, lead, bias):
   def plain(x, kernel, bias=0.0):
     return x @ kernel + bias
 
-  @fast_jit.jit
+  @jax.jit
   def run(args):
     found, pull = jax.vjp(numerics.linear, *args)
     expected, plain_pull = jax.vjp(plain, *args)
@@ -151,7 +151,7 @@ def test_linear_is_a_product_with_the_usual_gradient(x64, lead, bias):
 
 def test_the_gradient_of_a_bias_of_width_1():
   # As a product with ones, jax 0.10.1 gets the sum of these three wrong on CPU;
-  # with XLA's usual options only, hence no fast_jit.
+  # with XLA's usual optimisations only.
   rng = np.random.default_rng(0)
   shapes = ((2, 2, 5, 1), (2, 5, 7, 1), (2, 7, 3, 1))
   x = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
@@ -165,7 +165,7 @@ def test_the_gradient_of_a_bias_of_width_1():
     ]
     return jnp.mean(jnp.concatenate(rows) ** 2)
 
-  found = jax.jit(jax.grad(loss))(np.ones(1, np.float32), scale)
+  found = programs.usual_jit(jax.grad(loss))(np.ones(1, np.float32), scale)
   sums = [2 * s**2 * np.sum(v + 1) for s, v in zip(scale, x, strict=True)]
   np.testing.assert_allclose(found, [sum(sums) / 132], rtol=1e-5)
 
@@ -175,7 +175,7 @@ def test_sums_of_all_pairs(x64):
   args = (rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 5, 4)))
   cotangent = rng.normal(size=(2, 3, 5, 4))
 
-  @fast_jit.jit
+  @jax.jit
   def run(args):
     found, pull = jax.vjp(numerics.add_outer, *args)
     return found, pull(cotangent)
@@ -195,7 +195,7 @@ def test_the_gradient_of_a_maximum_is_one_entry(axis):
     high = numerics.max_along(x, axis=axis)
     return jnp.sum(high), high
 
-  grad, high = fast_jit.jit(jax.grad(both, has_aux=True))(x)
+  grad, high = jax.jit(jax.grad(both, has_aux=True))(x)
   np.testing.assert_array_equal(high, x.max(axis))
   np.testing.assert_array_equal(grad, x == x.max(axis, keepdims=True))
 
@@ -222,7 +222,7 @@ def test_the_gradient_of_a_maximum_survives_recomputation():
     'b': rng.normal(size=6).astype(np.float32),
   }
   # sum_i b_i dL/db_i = 2 L holds for any loss that is a square of b.
-  for jit in (jax.jit, fast_jit.jit):
+  for jit in (programs.usual_jit, jax.jit):
     value, grads = jit(jax.value_and_grad(loss))(params, x)
     np.testing.assert_allclose(
       np.sum(params['b'] * grads['b']), 2 * value, rtol=1e-5
@@ -233,7 +233,7 @@ def test_the_gradient_of_a_maximum_survives_recomputation():
 def test_sum_of_outer_products(x64, a, b):
   rng = np.random.default_rng(0)
   x, y = rng.normal(size=(50, a)), rng.normal(size=(50, b))
-  found = fast_jit.jit(numerics.sum_outer)(x, y)
+  found = jax.jit(numerics.sum_outer)(x, y)
   np.testing.assert_allclose(found, x.T @ y, rtol=0, atol=1e-13)
   # Differentiable once more, in both operands.
   weight = rng.normal(size=(a, b))
@@ -248,8 +248,8 @@ def test_sum_of_outer_products(x64, a, b):
 def test_values_that_are_computed_once_are_the_same(x64, dtype):
   x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 5)), dtype)
   for function in (numerics.computed_once, numerics.materialize):
-    np.testing.assert_array_equal(fast_jit.jit(function)(x), x)
-  value, grad = jax.jit(
+    np.testing.assert_array_equal(jax.jit(function)(x), x)
+  value, grad = programs.usual_jit(
     jax.value_and_grad(
       lambda x: jnp.sum(numerics.materialize(x * x).astype(jnp.float32))
     )

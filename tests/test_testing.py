@@ -10,7 +10,6 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax import testing
 from tests import example_networks
-from tests import fast_jit
 
 _NETWORK = networks.Mlp((2, 4, 3, 1), activation='tanh')
 _POINTS = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
@@ -133,7 +132,7 @@ def test_a_spec_without_symmetry_checks_nothing():
 
 def test_drawn_weights_fit_their_spec():
   spec = example_networks.conv().spec
-  draw = fast_jit.jit(
+  draw = jax.jit(
     lambda key: testing.draw_weights(
       key, spec, batch_shape=(2,), dtype=jnp.bfloat16
     )

@@ -10,14 +10,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def environment(shared):
-  """Environment of a binary: this tree, the CPU, cheap compilation."""
+  """Environment of a binary: this tree, the CPU."""
   return {
     **os.environ,
     'JAX_PLATFORMS': 'cpu',
     'PYTHONPATH': str(ROOT),
     'XDG_CACHE_HOME': str(shared / 'cache'),
-    # Nothing here depends on fast programs, but compiling them takes longest.
-    'XLA_FLAGS': '--xla_backend_optimization_level=0',
   }
 
 

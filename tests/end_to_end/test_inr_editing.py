@@ -12,15 +12,10 @@ from tests.end_to_end import binaries
 CONFIGS = binaries.ROOT / 'configs' / 'inr_editing'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'model',
-  [
-    'mlp',
-    *(
-      pytest.param(name, marks=pytest.mark.slow)
-      for name in ('dws', 'gnn', 'nfn', 'transformer')
-    ),
-  ],
+  ['dws', 'gnn', 'mlp', 'nfn', 'transformer'],
 )
 def test_train_evaluate_edit(model, shared, tmp_path):
   def run(mode):

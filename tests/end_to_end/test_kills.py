@@ -59,7 +59,6 @@ class _Run:
           **os.environ,
           'JAX_PLATFORMS': 'cpu',
           'PYTHONPATH': str(binaries.ROOT),
-          'XLA_FLAGS': '--xla_backend_optimization_level=0',
         },
         stdout=subprocess.DEVNULL,
         stderr=file,

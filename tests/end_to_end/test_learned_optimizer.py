@@ -51,6 +51,7 @@ def test_meta_train_and_evaluate(model, shared, tmp_path):
   assert record['optimizer'] == model
 
 
+@pytest.mark.slow
 def test_adam_is_tuned(shared, tmp_path):
   printed = run('adam', shared, tmp_path)
   found = records.read(tmp_path / 'run' / 'records.jsonl')

@@ -59,8 +59,6 @@ def test_notebook_runs(name, shared, tmp_path, monkeypatch):
   monkeypatch.setenv('NG_JAX_DATA', str(shared / 'data'))
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
   monkeypatch.setenv('PYTHONPATH', f'{_ROOT}{os.pathsep}')
-  # Compiling takes longest, and these arrays are too small to notice.
-  monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=0')
   notebook = nbformat.read(_FOLDER / f'{name}.ipynb', as_version=4)
   client = nbclient.NotebookClient(
     notebook, timeout=600, resources={'metadata': {'path': str(tmp_path)}}

@@ -12,7 +12,6 @@ import pytest
 from ng_jax import graphs
 from ng_jax import specs
 from tests import example_networks
-from tests import fast_jit
 
 
 @functools.cache
@@ -80,7 +79,7 @@ def test_decode_undoes_encode_to_the_bit(x64, name):
       )
     return found
 
-  found = fast_jit.jit(there_and_back)(weights)
+  found = jax.jit(there_and_back)(weights)
   for case, tree in weights.items():
     expected = _features(spec, tree)
     for decoded in found[case]:
@@ -255,7 +254,7 @@ def test_jit_changes_nothing():
     return graph, graphs.flatten(graph)
 
   jax.tree.map(
-    np.testing.assert_array_equal, fast_jit.jit(both)(weights), both(weights)
+    np.testing.assert_array_equal, jax.jit(both)(weights), both(weights)
   )
 
 
@@ -281,7 +280,7 @@ def test_the_gradient_of_the_way_and_back_is_the_identity(name):
       graphs.decode(topology, graphs.flatten(graph)),
     )
 
-  @fast_jit.jit
+  @jax.jit
   def pull_back(weights, cotangent):
     _, pull = jax.vjp(there_and_back, weights)
     zeros = jax.tree.map(jnp.zeros_like, cotangent)

@@ -9,7 +9,6 @@ from ng_jax import graphs
 from ng_jax import networks
 from ng_jax import specs
 from tests import example_networks
-from tests import fast_jit
 
 # A map of 2 x 3 positions, not square, and a residual into the flattened set.
 _NETWORK = networks.Cnn(
@@ -53,7 +52,7 @@ def test_decode_undoes_encode_to_the_bit(method):
   weights = _weights(batch_shape=(2,))
   weights['linear']['kernel'][0, :3] = np.float32([[-0.0, 1e-42, 3.4e38]])
 
-  @fast_jit.jit
+  @jax.jit
   def there_and_back(weights):
     graph = graphs.encode(topology, weights)
     return (
@@ -123,7 +122,7 @@ def test_the_edges_compute_the_network(x64, method):
   topology = graphs.topology(_NETWORK.spec, flattening=method)
   weights = _weights(dtype=np.float64)
   images = np.random.default_rng(1).normal(size=(1, 2, 3, 2))
-  last, expected = fast_jit.jit(_maps)(weights, images)
+  last, expected = jax.jit(_maps)(weights, images)
   graph = _stacked(topology, weights)
   depth = topology.node_ids['depth']
   values = np.zeros(topology.num_nodes)
@@ -164,7 +163,7 @@ def test_hidden_permutations_permute_the_graph(x64, method):
     np.any(order != np.arange(order.size)) for order in permutation.values()
   )
   # The network's function does not notice,
-  apply = fast_jit.jit(
+  apply = jax.jit(
     lambda w: _NETWORK.apply(w, np.ones((1, 2, 3, 2)) * np.arange(2))
   )
   permuted = specs.permute(spec, weights, permutation)
@@ -202,7 +201,7 @@ def test_positions_are_not_channels(x64):
   weights = _weights(dtype=np.float64)
   kernel = weights['linear']['kernel']
   wrong = kernel.reshape(_PLACES, 4, 3).swapaxes(0, 1).reshape(kernel.shape)
-  apply = fast_jit.jit(_NETWORK.apply)
+  apply = jax.jit(_NETWORK.apply)
   images = np.random.default_rng(1).normal(size=(1, 2, 3, 2))
   changed = {**weights, 'linear': {**weights['linear'], 'kernel': wrong}}
   difference = apply(changed, images) - apply(weights, images)

@@ -17,7 +17,7 @@ from ng_jax import models
 from ng_jax import networks
 from ng_jax import specs
 from ng_jax.graphs import prefetching
-from tests import fast_jit
+from tests import slowly
 
 _NUM = 30
 _PACKINGS = {
@@ -141,7 +141,7 @@ def test_resumed_is_uninterrupted_and_seeds_differ(name: str) -> None:
     loader.train(-1)
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('concatenation',)))
 def test_predictions_are_those_of_each_network_alone(
   x64: None, name: str
 ) -> None:
@@ -169,13 +169,13 @@ def test_predictions_are_those_of_each_network_alone(
   )
   traces = []
 
-  @fast_jit.jit
+  @jax.jit
   def predict(variables: Any, graph: Any) -> jax.Array:
     traces.append(graph.n_node.shape)
     return model.apply(variables, graph)
 
   batches = list(loader.evaluate())
-  variables = fast_jit.jit(model.init)(
+  variables = jax.jit(model.init)(
     {'params': jax.random.key(0)}, batches[0].graph
   )
   variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), variables)

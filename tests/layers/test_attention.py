@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from ng_jax import layers
-from tests import fast_jit
 
 
 def _linear(slot, fan_in, features, *, bias=True):
@@ -62,7 +61,7 @@ def test_a_block_by_hand(x64):
     attended = attention.apply({'params': params['attention']}, nodes, edges)
     return attended, *_BLOCK.apply({'params': params}, nodes, edges)
 
-  attended, nodes, edges = fast_jit.jit(run)(_params(), *_inputs())
+  attended, nodes, edges = jax.jit(run)(_params(), *_inputs())
   for found, expected in (
     (attended[0, 0], [0.008267, -0.140067, -0.137217, 0.030993]),
     (attended[0, 2], [0.034791, -0.142105, -0.164831, 0.018257]),
@@ -82,7 +81,7 @@ def test_nobody_reads_masked_nodes(x64):
   changed_edges = edges.copy()
   changed_edges[:, :, 2] -= 3.0
 
-  @fast_jit.jit
+  @jax.jit
   def run(nodes, edges, mask):
     return _BLOCK.apply({'params': _params()}, nodes, edges, mask)
 

@@ -9,7 +9,6 @@ from ng_jax import graphs
 from ng_jax import layers
 from ng_jax import specs
 from ng_jax.layers import linear
-from tests import fast_jit
 
 
 def _connectivity(sizes=(2, 4, 3, 2), *, flat=False, activation='sine'):
@@ -25,7 +24,7 @@ def _connectivity(sizes=(2, 4, 3, 2), *, flat=False, activation='sine'):
 
 
 def _init(module, *args):
-  return fast_jit.jit(lambda key: module.init({'params': key}, *args))(
+  return jax.jit(lambda key: module.init({'params': key}, *args))(
     jax.random.key(0)
   )
 

@@ -13,7 +13,6 @@ import pytest
 from ng_jax import graphs
 from ng_jax import layers
 from ng_jax import specs
-from tests import fast_jit
 
 _GOLDEN = pathlib.Path(__file__).resolve().parents[1] / 'golden'
 
@@ -68,7 +67,7 @@ def test_aggregation_equals_the_reference(rule):
     amplify = jnp.log(connectivity.in_degree() + 1) / delta
     return jnp.concatenate([received, received * amplify], axis=-1)
 
-  found = fast_jit.jit(aggregate)(golden['in/messages'])
+  found = jax.jit(aggregate)(golden['in/messages'])
   np.testing.assert_allclose(found, golden[f'out/{rule}'], rtol=0, atol=1e-6)
 
 
@@ -82,7 +81,7 @@ def test_the_gradient_of_the_aggregation_equals_the_reference():
     both = jnp.concatenate([received, received * amplify], axis=-1)
     return jnp.mean(both**2)
 
-  found = fast_jit.jit(jax.grad(loss))(golden['in/messages'])
+  found = jax.jit(jax.grad(loss))(golden['in/messages'])
   expected = golden['grad/pna/messages']
   np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
@@ -115,7 +114,7 @@ def test_graph_norm_equals_the_reference(view):
     y = y.reshape(9, 4)
     return jnp.sum(y * golden['in/cotangent']), y
 
-  run = fast_jit.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
+  run = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
   (params_grad, x_grad), y = run(params, golden['in/x'])
   for found, name in (
     (y, 'out/y'),
@@ -244,7 +243,7 @@ def test_two_layers_by_hand(x64, norm_mode, path):
       connectivity.to_dense_nodes(last)[0],
     )
 
-  run = fast_jit.jit(run, static_argnums=2)
+  run = jax.jit(run, static_argnums=2)
   first, edge, last = run(variables, edges, 1)
   np.testing.assert_allclose(
     first[np.array([0, 5])],

@@ -12,7 +12,6 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.layers import generator
 from ng_jax.layers import probe_inputs
-from tests import fast_jit
 from tests import probed_networks
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -36,14 +35,14 @@ def _init(module, graph):
   def init(key, graph):
     return module.init({'params': key}, graphs.connect(graph))
 
-  return fast_jit.jit(init)(jax.random.key(0), graph)
+  return jax.jit(init)(jax.random.key(0), graph)
 
 
 def _apply(module, variables, graph):
   def apply(variables, graph):
     return module.apply(variables, graphs.connect(graph))
 
-  return fast_jit.jit(apply)(variables, graph)
+  return jax.jit(apply)(variables, graph)
 
 
 def _probes(**options):
@@ -127,7 +126,7 @@ def test_gradients_reach_what_makes_the_inputs(source):
     found = module.apply({'params': params}, graphs.connect(graph))
     return jnp.sum(found**3)
 
-  grads = fast_jit.jit(jax.grad(loss))(variables['params'])
+  grads = jax.jit(jax.grad(loss))(variables['params'])
   made = grads['generator' if source == 'generator' else 'inputs']
   assert all(np.max(np.abs(g)) > 1e-6 for g in jax.tree.leaves(made))
 
@@ -161,9 +160,9 @@ def test_given_inputs_are_constants_and_no_parameters(x64):
 @pytest.mark.parametrize('shape', [(3,), (1, 3)])
 def test_the_generator_of_vectors_is_linear(x64, shape):
   module = layers.ProbeGenerator(4, shape)
-  params = fast_jit.jit(lambda key: module.init({'params': key}))(
-    jax.random.key(0)
-  )['params']
+  params = jax.jit(lambda key: module.init({'params': key}))(jax.random.key(0))[
+    'params'
+  ]
   shapes = {k: v.shape for k, v in specs.leaf_arrays(params).items()}
   assert shapes == {
     'codes': (4, 32),
@@ -180,7 +179,7 @@ def _check_affine(fn, params):
   """f(a) + f(b) = f(a + b) + f(0), and f is not constant."""
   rng = np.random.default_rng(0)
   a, b = rng.normal(size=(2, *params['codes'].shape))
-  f = fast_jit.jit(lambda codes: fn({**params, 'codes': codes}))
+  f = jax.jit(lambda codes: fn({**params, 'codes': codes}))
   np.testing.assert_allclose(
     f(a) + f(b), f(a + b) + f(0 * a), rtol=1e-10, atol=1e-10
   )
@@ -209,9 +208,9 @@ def test_the_generator_of_images_is_linear_up_to_the_tanh(x64, num_layers):
     expected if num_layers == 6 else expected[:3] + expected[4:]
   )
   small = layers.ProbeGenerator(2, (5, 9, 2), width=2, num_layers=num_layers)
-  params = fast_jit.jit(lambda key: small.init({'params': key}))(
-    jax.random.key(0)
-  )['params']
+  params = jax.jit(lambda key: small.init({'params': key}))(jax.random.key(0))[
+    'params'
+  ]
   image = small.apply({'params': params})
   assert image.shape == (2, 5, 9, 2)
   _check_affine(lambda p: jnp.arctanh(small.apply({'params': p})), params)
@@ -231,7 +230,7 @@ def test_transposed_convolutions_are_those_of_pytorch(x64):
   module = generator.ConvTranspose(3, (4, 4), stride=2, padding=1)
   found = module.apply({'params': {'kernel': kernel, 'bias': bias}}, x)
   np.testing.assert_allclose(found, full[:, 1:-1, 1:-1] + bias, rtol=1e-10)
-  drawn = fast_jit.jit(
+  drawn = jax.jit(
     lambda key: module.init({'params': key}, np.zeros((1, 2, 2, 30)))
   )(jax.random.key(0))['params']
   # The fan is that of the outputs: 3 channels of 16 weights.

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from ng_jax.layers import relational
-from tests import fast_jit
 
 _BATCH, _NODES, _HEADS, _WIDTH, _EDGE = 2, 5, 3, 4, 6
 
@@ -58,7 +57,7 @@ def test_values_and_gradients(x64, gate, masked):
     return jnp.sum(weight * out**2), out
 
   def run(function):
-    return fast_jit.jit(
+    return jax.jit(
       jax.grad(lambda arguments: loss(function, arguments), has_aux=True)
     )(arguments)
 
@@ -83,7 +82,7 @@ def test_second_derivatives(x64):
     return jnp.sum(jax.grad(loss)(edges) ** 2)
 
   found, expected = (
-    fast_jit.jit(jax.grad(lambda e, f=f: norm_of_gradient(f, e)))(arguments[3])
+    jax.jit(jax.grad(lambda e, f=f: norm_of_gradient(f, e)))(arguments[3])
     for f in (relational.attend, _plain)
   )
   scale = np.max(np.abs(expected))

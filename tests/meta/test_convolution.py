@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from ng_jax.meta import convolution
-from tests import fast_jit
 
 _ONE = ((1, 1), (1, 1))
 _NONE = ((0, 0), (0, 0))
@@ -37,7 +36,7 @@ def _loss(method, strides, paddings):
     )
     return jnp.sum(jnp.sin(out)), out
 
-  return fast_jit.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))
+  return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))
 
 
 @pytest.mark.parametrize('case', _CASES)
@@ -60,7 +59,7 @@ def test_a_batch_of_kernels_is_one_by_one(method, x64):
   def apply(kernel):
     return convolution.convolve(x, kernel, bias, paddings=_ONE, method=method)
 
-  together = fast_jit.jit(jax.vmap(apply))(kernels)
+  together = jax.jit(jax.vmap(apply))(kernels)
   one_by_one = np.stack([apply(kernel) for kernel in kernels])
   np.testing.assert_allclose(together, one_by_one, rtol=0, atol=1e-12)
 

@@ -14,7 +14,7 @@ from ng_jax.meta import horizons
 from ng_jax.meta import problems
 from ng_jax.meta.estimators import perturbations
 from ng_jax.meta.estimators import sources
-from tests import fast_jit
+from tests import slowly
 from tests.meta import influence_balancing as balancing
 from tests.meta import small_task
 
@@ -33,7 +33,7 @@ def run(estimator, theta, data, num_estimates, *, state=None, first=0):
   """Gradients of consecutive estimates at one theta, and the last state."""
   if state is None:
     state = estimator.init(theta, jax.random.key(1), data)
-  estimate = fast_jit.jit(estimator.estimate)
+  estimate = jax.jit(estimator.estimate)
   found = []
   for number in range(first, first + num_estimates):
     key = jax.random.fold_in(jax.random.key(2), number)
@@ -120,6 +120,7 @@ def learning():
   return make_learning('pre'), pixels, _OPTIMIZER.init(jax.random.key(5))
 
 
+@pytest.mark.slow
 def test_pes_with_one_window_is_full_es(learning):
   problem, pixels, theta = learning
   horizon = horizons.constant(5)
@@ -144,7 +145,7 @@ def test_pes_by_hand(learning):
   params = _TASK.init(jax.random.fold_in(jax.random.fold_in(particle, 0), 0))
   inputs = problem.draw(jax.random.fold_in(particle, 1), 0, 6, pixels)
   states, xi = [problems.LearnerState(params, zeros_like(params))] * 2, 0.0
-  step = fast_jit.jit(problem.step)
+  step = jax.jit(problem.step)
   for window in range(2):
     key = jax.random.fold_in(jax.random.key(2), window)
     key = jax.random.fold_in(key, 0)
@@ -210,7 +211,7 @@ def test_inclusive_done_moves_the_last_step_to_the_new_noise(learning):
   short = estimators.Pes(problem, 2, 3, horizons.constant(99), stagger=False)
   sums = {}
   for steps, pes in ((3, short), (4, make())):
-    per = fast_jit.jit(
+    per = jax.jit(
       jax.vmap(pes.estimate_particle, in_axes=(None, 0, None, None))
     )
     key = jax.random.fold_in(jax.random.key(2), 1)
@@ -279,6 +280,7 @@ def test_clip_of_full_es(learning):
   assert_close(a, b)
 
 
+@pytest.mark.slow
 def test_horizons_of_full_es_differ_between_particles():
   problem = balancing.InfluenceBalancing()
   theta = balancing.theta()
@@ -408,7 +410,12 @@ def test_greedy_windows_add_up_to_a_greedy_episode(learning):
   assert float(metrics['finished']) == 1.0
 
 
-@pytest.mark.parametrize('name', ['greedy', 'truncated_backprop', 'pes'])
+@pytest.mark.parametrize(
+  'name',
+  slowly.cases(
+    ['greedy', 'truncated_backprop', 'pes'], slow=['truncated_backprop']
+  ),
+)
 def test_a_single_particle_equals_a_mapped_one(learning, name):
   _, pixels, theta = learning
   options = (
@@ -420,8 +427,8 @@ def test_a_single_particle_equals_a_mapped_one(learning, name):
   several = make(num_particles=2)
   state = several.init(theta, jax.random.key(1), pixels)
   key = jax.random.key(4)
-  mapped, _, _ = fast_jit.jit(several.estimate)(theta, state, key, pixels)
-  estimate = fast_jit.jit(make(num_particles=1).estimate)
+  mapped, _, _ = jax.jit(several.estimate)(theta, state, key, pixels)
+  estimate = jax.jit(make(num_particles=1).estimate)
   alone = [
     estimate(
       theta,

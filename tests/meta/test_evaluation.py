@@ -10,6 +10,7 @@ import pytest
 from ng_jax import meta
 from ng_jax.meta import evaluation
 from ng_jax.meta import optimizees
+from tests import slowly
 from tests.meta import learned_stand_in
 from tests.meta import tiny_pixels
 
@@ -51,7 +52,9 @@ def _loop(task, tx, seed, num_steps):
     yield float(loss), params
 
 
-@pytest.mark.parametrize('kind', ['adam', 'learned'])
+@pytest.mark.parametrize(
+  'kind', slowly.cases(['adam', 'learned'], slow=['adam'])
+)
 def test_the_scan_equals_a_loop(kind):
   make, theta = _adam, 1e-2
   if kind == 'learned':
@@ -72,7 +75,9 @@ def test_the_scan_equals_a_loop(kind):
   np.testing.assert_array_equal(found.frozen_at, [-1])
 
 
-@pytest.mark.parametrize('task', [_TASK, _CNN], ids=['mlp', 'cnn'])
+@pytest.mark.parametrize(
+  'task', slowly.cases([_TASK, _CNN], slow=[_CNN]), ids=['mlp', 'cnn']
+)
 def test_seeds_side_by_side_equal_single_ones(task):
   together, after, single = (
     meta.evaluate(

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from ng_jax.meta import horizons
-from tests import fast_jit
 
 
 def draw(function, count=400):
   keys = jax.random.split(jax.random.key(0), count)
-  return np.asarray(fast_jit.jit(jax.vmap(function))(keys))
+  return np.asarray(jax.jit(jax.vmap(function))(keys))
 
 
 def test_constant():

@@ -14,7 +14,6 @@ from ng_jax import specs
 from ng_jax import testing
 from ng_jax.meta import linen_optimizees
 from ng_jax.meta import optimizees
-from tests import fast_jit
 
 # Section 4.1 and 4.5 of the experiments: numbers of weights.
 _NUM_WEIGHTS = {
@@ -81,7 +80,7 @@ def test_the_spec_describes_the_weights(name, x64):
   assert found == {leaf.path: spec.leaf_shape(leaf) for leaf in spec.leaves}
   weights = testing.draw_weights(jax.random.key(1), spec, dtype=jnp.float64)
   x = np.random.default_rng(0).normal(size=(3, *shape))
-  apply = fast_jit.jit(network.apply)
+  apply = jax.jit(network.apply)
   before = apply(weights, x)
   assert before.shape == (3, 5)
   permutation = specs.draw_permutation(jax.random.key(2), spec)
@@ -122,7 +121,7 @@ def test_the_first_convolution_halves_without_padding():
 def test_weights_and_biases_are_drawn_as_pytorch_does():
   for name in ('cnn', 'group norm'):
     network, _ = _TINY[name]
-    weights = fast_jit.jit(network.init)(jax.random.key(0))
+    weights = jax.jit(network.init)(jax.random.key(0))
     for layer, fan_in in (('conv_1', 27), ('linear', None)):
       kernel, bias = weights[layer]['kernel'], weights[layer]['bias']
       bound = (fan_in or kernel.shape[0]) ** -0.5

@@ -11,7 +11,6 @@ import pytest
 
 from ng_jax.meta import problems
 from ng_jax.meta import unrolling
-from tests import fast_jit
 from tests.meta import influence_balancing
 from tests.meta import small_task
 
@@ -49,7 +48,7 @@ def test_scan_equals_a_loop(outer_loss):
   theta = _OPTIMIZER.init(jax.random.key(2))
   start = unrolling.start(problem, theta, jax.random.key(0), pixels)
   inputs = problem.draw(jax.random.key(1), 4, 7, pixels)
-  trajectory, losses = fast_jit.jit(
+  trajectory, losses = jax.jit(
     lambda theta, start, inputs, pixels: unrolling.unroll(
       problem, theta, start, inputs, pixels
     )
@@ -134,7 +133,7 @@ def test_first_order_drops_second_derivatives():
         rematerialise=rematerialise,
       )[1].sum()
 
-    return np.asarray(fast_jit.jit(jax.grad(total))(theta)['rate'])
+    return np.asarray(jax.jit(jax.grad(total))(theta)['rate'])
 
   second = gradient(False, False)
   np.testing.assert_allclose(gradient(False, True), second, rtol=1e-5)

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from ng_jax.meta import streams
-from tests import fast_jit
 
 
 def draw(first_step, num_steps, num_images=7, batch_size=2):
-  rows = fast_jit.jit(
+  rows = jax.jit(
     lambda first: streams.draw_rows(
       jax.random.key(3),
       first,

@@ -3,7 +3,6 @@
 
 import dataclasses
 import functools
-import os
 import pathlib
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from ng_jax.meta import estimators
 from ng_jax.meta import horizons
 from ng_jax.meta import outer
 from ng_jax.meta import training
-from tests import fast_jit
+from tests import programs
 from tests.meta import influence_balancing as balancing
 
 
@@ -65,7 +64,7 @@ def test_a_gradient_that_is_not_finite_is_counted_and_left_out():
     balancing.InfluenceBalancing(), 2, window=10, horizon=horizons.constant(20)
   )
   step = functools.partial(training.outer_step, estimator=broken, update=update)
-  after, _, metrics = fast_jit.jit(step)(shared, states[0], None)
+  after, _, metrics = jax.jit(step)(shared, states[0], None)
   assert float(metrics['nonfinite']) == 1.0
   assert np.isfinite(after.theta['zero'])
   np.testing.assert_array_equal(after.theta['zero'], theta['zero'])
@@ -89,7 +88,7 @@ def test_a_particle_whose_gradient_breaks_is_left_out():
     estimator = estimators.create(name, Broken(), num_particles=1, **options)
     theta = balancing.theta()
     state = estimator.init(theta, jax.random.key(0), None)
-    gradient, _, metrics = fast_jit.jit(estimator.estimate)(
+    gradient, _, metrics = jax.jit(estimator.estimate)(
       theta, state, jax.random.key(0), None
     )
     assert float(gradient['drive']) == 0.0
@@ -142,16 +141,11 @@ print('equal')
 """
 
 
+@pytest.mark.slow
 def test_four_devices_equal_one():
-  environment = {
-    **os.environ,
-    'XLA_FLAGS': '--xla_force_host_platform_device_count=4 '
-    '--xla_backend_optimization_level=0',
-    'JAX_PLATFORMS': 'cpu',
-  }
   done = subprocess.run(
     [sys.executable, '-W', 'error::DeprecationWarning', '-c', FOUR_DEVICES],
-    env=environment,
+    env=programs.with_devices(4),
     cwd=pathlib.Path(__file__).parents[2],
     capture_output=True,
     text=True,

@@ -14,7 +14,6 @@ import numpy as np
 
 from ng_jax.models.official import recordings
 from ng_jax.models.official import reruns
-from tests import fast_jit
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[1] / 'golden'
 # Files without a model.
@@ -106,7 +105,7 @@ def check_float32(
   def loss(params: Any, argument: Any) -> Any:
     return reruns.loss(params, view(argument), case=case)
 
-  run = fast_jit.jit(jax.value_and_grad(loss, has_aux=True))
+  run = jax.jit(jax.value_and_grad(loss, has_aux=True))
   (value, outputs), grads = run(case.variables['params'], case.argument)
   assert {x.dtype for x in outputs.values()} == {np.dtype(np.float32)}
   assert_close(outputs, arrays(name, f'out{suffix}/'), 1e-4)

@@ -17,7 +17,6 @@ from ng_jax.models.baselines import chains
 from ng_jax.models.baselines import statnn
 from ng_jax.weights import statistics
 from tests import example_networks
-from tests import fast_jit
 from tests import slowly
 from tests.models import readers
 
@@ -39,7 +38,7 @@ def _function(name, spec, **options):
   """Compiles weights [B, ...] -> result once, in float64."""
   model = readers.create(name, spec, **options)
   variables = readers.draw_variables(model, spec, dtype=np.float64)
-  run = fast_jit.jit(lambda v, w: model.apply(v, _encode(spec, w)))
+  run = jax.jit(lambda v, w: model.apply(v, _encode(spec, w)))
   return lambda weights: run(variables, weights)
 
 
@@ -75,7 +74,9 @@ def test_dws_updates_are_equivariant(x64, spec, options):
 
 
 @pytest.mark.parametrize('name', ['dws', 'statnn'])
-@pytest.mark.parametrize('spec', [_SPEC, _LONG], ids=['three', 'four'])
+@pytest.mark.parametrize(
+  'spec', slowly.cases([_SPEC, _LONG], slow=[_LONG]), ids=['three', 'four']
+)
 def test_predictions_are_invariant(x64, name, spec):
   predict = _function(name, spec)
   weights = readers.draw_weights(spec, num=2, dtype=np.float64)
@@ -94,9 +95,7 @@ def test_an_mlp_reads_weights_before_biases():
   weights = readers.draw_weights(_SPEC, num=2)
   model = readers.create('mlp', _SPEC, num_layers=0)
   variables = readers.draw_variables(model, _SPEC)
-  found = fast_jit.jit(lambda w: model.apply(variables, _encode(_SPEC, w)))(
-    weights
-  )
+  found = jax.jit(lambda w: model.apply(variables, _encode(_SPEC, w)))(weights)
   layers = [weights[f'layer_{i}'] for i in (1, 2, 3)]
   flat = [layer[kind] for kind in ('kernel', 'bias') for layer in layers]
   x = np.concatenate([leaf.reshape(2, -1) for leaf in flat], axis=1)
@@ -130,7 +129,9 @@ def test_an_mlp_writes_what_it_reads():
 
 @pytest.mark.parametrize(
   'name',
-  slowly.cases(['dws', 'dws_edit', 'mlp', 'mlp_edit'], slow=['dws_edit']),
+  slowly.cases(
+    ['dws', 'dws_edit', 'mlp', 'mlp_edit'], slow=['dws', 'dws_edit']
+  ),
 )
 def test_statistics_normalise_each_layer(x64, name):
   weights = readers.draw_weights(_SPEC, num=2, dtype=np.float64)
@@ -157,7 +158,7 @@ def test_statistics_normalise_each_layer(x64, name):
     np.shape, with_statistics
   )
 
-  @fast_jit.jit
+  @jax.jit
   def run(weights, normalised):
     return (
       plain.apply(variables, _encode(_SPEC, normalised)),
@@ -292,7 +293,7 @@ def test_padding_does_not_enter_batch_statistics(name):
   weights = readers.draw_weights(_SPEC, num=4)
   mask = np.array([True, True, True, False])
 
-  @fast_jit.jit
+  @jax.jit
   def run(weights, mask):
     graph = _encode(_SPEC, weights)
     if mask is not None:
@@ -383,7 +384,7 @@ def test_gradients_pass_through_training():
     )
     return jnp.sum(logits**2)
 
-  grads = specs.leaf_arrays(fast_jit.jit(jax.grad(loss))(variables['params']))
+  grads = specs.leaf_arrays(jax.jit(jax.grad(loss))(variables['params']))
   for path, grad in grads.items():
     assert np.all(np.isfinite(grad)), path
   # The attention of a set of equal elements does not depend on its logits.

@@ -12,7 +12,6 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.weights import statistics
 from tests import example_networks
-from tests import fast_jit
 from tests import slowly
 from tests.models import readers
 
@@ -58,7 +57,7 @@ def test_as_an_nnx_module_without_jit(name):
     name: params if name == 'params' else _only(wanted, others)
     for name, wanted in drawn.items()
   }
-  jitted = fast_jit.jit(model.apply)(variables, graph)
+  jitted = jax.jit(model.apply)(variables, graph)
   np.testing.assert_allclose(jitted, logits, rtol=1e-4, atol=1e-5)
 
 
@@ -79,7 +78,7 @@ def test_dropout_differs_between_graphs_and_keys(name):
   same = jax.tree.map(lambda x: np.repeat(x, 2, axis=0), one)
   graph = graphs.encode(graphs.topology(spec), same)
 
-  @fast_jit.jit
+  @jax.jit
   def run(key):
     rngs = {'dropout': key}
     trained, _ = model.apply(
@@ -106,7 +105,7 @@ def test_bfloat16_runs_and_is_close(name):
   variables = readers.draw_variables(model, spec)
   graph = _graph(spec)
 
-  @fast_jit.jit
+  @jax.jit
   def run(variables, graph):
     return model.apply(variables, graph), low.apply(variables, graph)
 
@@ -157,7 +156,7 @@ def test_statistics_normalise_each_layer(x64, name):
     np.shape, constants
   )
 
-  @fast_jit.jit
+  @jax.jit
   def run(weights, normalised):
     raw = graphs.encode(topology, weights)
     return (
@@ -171,14 +170,14 @@ def test_statistics_normalise_each_layer(x64, name):
   np.testing.assert_allclose(segments, expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize('name', _ANY_SIZE)
+@pytest.mark.parametrize('name', slowly.cases(_ANY_SIZE, slow=('dws',)))
 def test_one_compilation_per_spec_and_batch_size(name):
   traced = []
   first, second = specs.mlp((2, 4, 3, 2)), specs.mlp((2, 3, 5, 2))
   model = readers.create(name, first)
   variables = readers.draw_variables(model, first)
 
-  @fast_jit.jit
+  @jax.jit
   def run(variables, graph):
     traced.append(graph.n_node.shape)
     return model.apply(variables, graph)

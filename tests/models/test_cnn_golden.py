@@ -15,7 +15,7 @@ from ng_jax import graphs
 from ng_jax import models
 from ng_jax.models import official
 from ng_jax.models.official import inputs_cnn
-from tests import fast_jit
+from tests import slowly
 from tests.models import recorded
 
 _CASES = tuple(name for name in recorded.CASES if name.startswith('cnn_'))
@@ -43,7 +43,7 @@ def _alone(case):
 )
 def test_float64_predictions_of_single_graphs_by_blocks(x64, name):
   case = recorded.build(name, np.float64)
-  run = fast_jit.jit(case.model.apply)
+  run = jax.jit(case.model.apply)
   # Every architecture is compiled by itself: the largest one says enough.
   topology, weights = _networks(name, np.float64)[-1]
   weights = jax.tree.map(lambda x: x[None], weights)
@@ -54,7 +54,11 @@ def test_float64_predictions_of_single_graphs_by_blocks(x64, name):
 
 
 @pytest.mark.parametrize(
-  'name', ['cnn_gnn_linsep', 'cnn_gnn_mean_all', 'cnn_rt_linsep']
+  'name',
+  slowly.cases(
+    ['cnn_gnn_linsep', 'cnn_gnn_mean_all', 'cnn_rt_linsep'],
+    slow=['cnn_gnn_linsep', 'cnn_rt_linsep'],
+  ),
 )
 def test_float64_predictions_of_a_concatenated_batch(x64, name):
   case = recorded.build(name, np.float64)
@@ -63,7 +67,7 @@ def test_float64_predictions_of_a_concatenated_batch(x64, name):
   model = case.model.copy(**_alone(case))
   if name == 'cnn_rt_linsep':
     model = model.copy(max_nodes=24)
-  found = fast_jit.jit(model.apply)(case.variables, batch)[:3]
+  found = jax.jit(model.apply)(case.variables, batch)[:3]
   expected = recorded.arrays(name, 'out64_single/')
   recorded.assert_close({'pred': found}, expected, 1e-7)
   if name == 'cnn_gnn_mean_all':

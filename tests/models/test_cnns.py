@@ -15,7 +15,6 @@ from ng_jax import specs
 from ng_jax import testing
 from ng_jax.weights import statistics
 from tests import example_networks
-from tests import fast_jit
 from tests import padded_batches
 from tests import slowly
 from tests.models import readers
@@ -31,6 +30,7 @@ _FLAT = networks.Cnn(
   (2, 3, 4), (3, 3), num_classes=3, reduction='flatten', map_size=(1, 2)
 )
 _NAMES = sorted(readers.GRAPH_MODELS)
+_QUICK = ('separate-reverse', 'repeat')
 _OPTIONS = {
   'plain': (_POOLED, {}, {}),
   'activations': (_POOLED, {}, {'activation_embedding': True}),
@@ -71,7 +71,7 @@ def _make(name, network, shape, options, seed=0):
 
 
 @pytest.mark.parametrize(
-  'case', slowly.cases(sorted(_OPTIONS), slow=('plain', 'separate', 'mirrored'))
+  'case', slowly.cases(sorted(_OPTIONS), slow=lambda case: case not in _QUICK)
 )
 @pytest.mark.parametrize('name', _NAMES)
 def test_both_paths_and_hidden_permutations(x64, name, case):
@@ -79,7 +79,7 @@ def test_both_paths_and_hidden_permutations(x64, name, case):
   model, variables, topology = _make(name, network, shape, options)
   weights = readers.draw_weights(network.spec, num=2, dtype=np.float64)
 
-  @fast_jit.jit
+  @jax.jit
   def predict(weights):
     graph = graphs.encode(topology, weights)
     flat = graphs.flatten(graph)
@@ -103,7 +103,8 @@ def test_both_paths_and_hidden_permutations(x64, name, case):
     assert np.max(np.abs(changed - blocks)) > 1e-6
 
 
-@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_t',)))
+@pytest.mark.slow
+@pytest.mark.parametrize('name', _NAMES)
 def test_what_separate_projections_read(x64, name):
   options = {'linear_as_conv': False, 'reverse_edges': True}
   model, variables, topology = _make(name, _POOLED, {}, options)
@@ -127,7 +128,7 @@ def test_what_separate_projections_read(x64, name):
 
     return jax.grad(loss, has_aux=True)(variables['params'])
 
-  @fast_jit.jit
+  @jax.jit
   def run(variables):
     return gradient(model, variables), gradient(mirrored, variables)
 
@@ -140,7 +141,7 @@ def test_what_separate_projections_read(x64, name):
   drawn = readers.draw_variables(
     forward, _POOLED.spec, dtype=np.float64, topology=topology
   )
-  both = fast_jit.jit(
+  both = jax.jit(
     lambda v: [
       m.apply(v, graph) for m in (forward, forward.copy(mirror_linear=True))
     ]
@@ -198,7 +199,7 @@ def test_random_architectures_in_one_batch(x64, name):
   variables = readers.draw_variables(
     model, largest.spec, dtype=np.float64, topology=largest
   )
-  predict = fast_jit.jit(model.apply)
+  predict = jax.jit(model.apply)
 
   def stacked(pairs):
     return graphs.stack(
@@ -244,7 +245,7 @@ def test_padding_is_not_seen(x64, name):
   weights = readers.draw_weights(_POOLED.spec, num=2, dtype=np.float64)
   flat = jax.device_get(graphs.flatten(graphs.encode(topology, weights)))
 
-  @fast_jit.jit
+  @jax.jit
   def gradient(params, graph):
     def loss(params):
       found = model.apply({**variables, 'params': params}, graph)[:2]
@@ -288,7 +289,7 @@ def test_statistics_leave_the_padding_of_kernels_alone(x64, name):
     for i, layer in enumerate(layers)
   }
 
-  @fast_jit.jit
+  @jax.jit
   def run(weights, normalised):
     raw = graphs.encode(topology, weights)
     return (
@@ -319,7 +320,7 @@ def test_attention_shares_a_batch_with_others(x64, name):
     model, made[2], dtype=np.float64, topology=pairs[2][0]
   )
   batch = graphs.stack(pairs, max_nodes=34, max_edges=110, dtype=np.float64)
-  predict = fast_jit.jit(model.apply)
+  predict = jax.jit(model.apply)
   found = predict(variables, batch)
   topology, weights = pairs[0]
   weights = jax.tree.map(lambda x: x[None], weights)
@@ -354,7 +355,7 @@ def test_activations_beyond_the_vocabulary_have_no_embedding(x64):
     topology, readers.draw_weights(spec, num=2, dtype=np.float64)
   )
   bare = model.copy(activation_embedding=False)
-  run = fast_jit.jit(lambda v: [m.apply(v, graph) for m in (model, bare)])
+  run = jax.jit(lambda v: [m.apply(v, graph) for m in (model, bare)])
   found, expected = run(variables)
   np.testing.assert_array_equal(found, expected)
 

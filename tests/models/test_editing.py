@@ -16,7 +16,6 @@ from ng_jax import specs
 from ng_jax import testing
 from ng_jax.weights import statistics
 from tests import example_networks
-from tests import fast_jit
 from tests import padded_batches
 from tests import slowly
 from tests.models import readers
@@ -47,7 +46,7 @@ def _editor(name, spec=_SIREN.spec, **options):
   variables = readers.draw_variables(model, spec, dtype=np.float64)
   topology = graphs.topology(spec)
 
-  @fast_jit.jit
+  @jax.jit
   def edit(weights):
     return model.apply(variables, graphs.encode(topology, weights))
 
@@ -99,9 +98,7 @@ def test_permuted_weights_get_the_permuted_update(x64, name, options):
       ('ng_t_edit', 'partial_skip'),
       ('ng_t_edit', 'residual_norm'),
     ],
-    slow=lambda name, example: (
-      example not in ('group_norm', 'fused_attention', 'partial_skip')
-    ),
+    slow=lambda name, example: example != 'partial_skip',
   ),
 )
 def test_networks_that_are_no_chains(x64, name, example):
@@ -119,13 +116,14 @@ def test_biases_read_from_the_start_are_not_equivariant(x64):
     _check_equivariant(edit, _SIREN.spec)
 
 
-@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_gnn_edit',)))
+@pytest.mark.slow
+@pytest.mark.parametrize('name', _NAMES)
 def test_scales_are_small_at_first_and_zero_scales_change_nothing(name):
   spec = _SIREN.spec
   model = _create(name, out_scale=0.25)
   weights = readers.draw_weights(spec, num=2)
   topology = graphs.topology(spec)
-  variables = fast_jit.jit(model.init)(
+  variables = jax.jit(model.init)(
     {'params': jax.random.key(0)}, graphs.encode(topology, weights)
   )
   params = variables['params']
@@ -133,7 +131,7 @@ def test_scales_are_small_at_first_and_zero_scales_change_nothing(name):
     np.testing.assert_array_equal(params[kind], np.full(3, 0.25, np.float32))
     params = {**params, kind: jnp.zeros(3)}
 
-  @fast_jit.jit
+  @jax.jit
   def run(params):
     values = {**variables, 'params': params}
     return model.apply(values, graphs.encode(topology, weights))
@@ -163,7 +161,7 @@ def test_each_layer_has_its_scale(x64, name):
     'bias_scale': params['bias_scale'] * np.array([4.0, 5.0, 6.0]),
   }
 
-  @fast_jit.jit
+  @jax.jit
   def run(params):
     return model.apply({**variables, 'params': params}, graph)
 
@@ -188,7 +186,7 @@ def test_normalised_updates_are_in_units_of_the_layer(x64, name):
     readers.draw_weights(_SIREN.spec, num=2, dtype=np.float64),
   )
 
-  @fast_jit.jit
+  @jax.jit
   def run(graph):
     flat = normalised.apply(variables, graphs.flatten(graph))
     topology = graphs.topology(_SIREN.spec)
@@ -232,7 +230,7 @@ def test_padded_batches_hold_the_same_updates(x64, name, options, layout):
   _, model, variables = _editor(name, **options)
   weights = readers.draw_weights(spec, num=2, dtype=np.float64)
   graph = jax.device_get(graphs.encode(topology, weights))
-  run = fast_jit.jit(model.apply)
+  run = jax.jit(model.apply)
   expected = graphs.encode(topology, run(variables, graph))
   flat = jax.device_get(graphs.flatten(graph))
   wanted = graphs.flatten(expected)

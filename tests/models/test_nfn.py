@@ -17,7 +17,6 @@ from ng_jax.layers import nfn_embed
 from ng_jax.weights import statistics
 from tests import chain_networks
 from tests import example_networks
-from tests import fast_jit
 from tests import slowly
 from tests.models import readers
 
@@ -71,7 +70,7 @@ def _runner(name, spec, **options):
   variables = readers.draw_variables(model, spec, dtype=np.float64)
   topology = graphs.topology(spec)
 
-  @fast_jit.jit
+  @jax.jit
   def run(weights):
     return model.apply(variables, graphs.encode(topology, weights))
 
@@ -93,7 +92,7 @@ _TOLD_APART = [
 ]
 
 
-@pytest.mark.parametrize('network', sorted(_SPECS))
+@pytest.mark.parametrize('network', slowly.cases(_SPECS, slow=('mlp',)))
 @pytest.mark.parametrize(('variant', 'options', 'apart'), _TOLD_APART)
 def test_predictions_are_invariant(x64, variant, options, apart, network):
   spec = _SPECS[network]
@@ -110,7 +109,7 @@ def test_predictions_are_invariant(x64, variant, options, apart, network):
     assert (difference > 1e-6) if apart else (difference < 1e-10), end
 
 
-@pytest.mark.parametrize('network', sorted(_SPECS))
+@pytest.mark.parametrize('network', slowly.cases(_SPECS, slow=('cnn',)))
 @pytest.mark.parametrize(('variant', 'options', 'apart'), _TOLD_APART)
 def test_edits_are_equivariant(x64, variant, options, apart, network):
   spec = _SPECS[network]
@@ -131,6 +130,7 @@ def test_edits_are_equivariant(x64, variant, options, apart, network):
     assert (difference > 1e-6) if apart else (difference < 1e-10), end
 
 
+@pytest.mark.slow
 def test_updates_start_small_and_are_scaled_per_layer():
   model = readers.create('nfn_edit', _MLP, out_scale=0.25)
   weights = readers.draw_weights(_MLP, num=2)
@@ -142,7 +142,7 @@ def test_updates_start_small_and_are_scaled_per_layer():
   ones = {name: np.ones_like(value) for name, value in scales.items()}
   ones['weight_2'], ones['bias_3'] = np.float32(0.0), np.float32(-2.0)
 
-  @fast_jit.jit
+  @jax.jit
   def run(scales):
     params = {**variables['params'], 'scales': scales}
     return model.apply({**variables, 'params': params}, graph)
@@ -157,7 +157,7 @@ def test_updates_start_small_and_are_scaled_per_layer():
     found['layer_1']['kernel'], plain['layer_1']['kernel']
   )
   small = models.create('nfn_edit', channels=(2,), fourier_size=2)
-  params = fast_jit.jit(small.init)({'params': jax.random.key(0)}, graph)
+  params = jax.jit(small.init)({'params': jax.random.key(0)}, graph)
   assert {float(x) for x in params['params']['scales'].values()} == {
     np.float32(0.01)
   }
@@ -169,7 +169,7 @@ def test_dropout_of_the_editor():
   weights = readers.draw_weights(_MLP, num=1)
   graph = graphs.encode(graphs.topology(_MLP), weights)
 
-  @fast_jit.jit
+  @jax.jit
   def run(key):
     rngs = {'dropout': key}
     return model.apply(variables, graph, train=True, rngs=rngs)
@@ -288,9 +288,8 @@ def test_statistics_of_another_depth():
   assert set(shapes['constants']['embedding']) == {'frequencies'}
 
 
-@pytest.mark.parametrize(
-  'name', slowly.cases(['nfn', 'nfn_edit'], slow=['nfn_edit'])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['nfn', 'nfn_edit'])
 def test_gradients_reach_every_parameter(name):
   for variant in ('np', 'hnp', 'np_pos'):
     model = readers.create(name, _CNN, variant=variant)
@@ -302,7 +301,7 @@ def test_gradients_reach_every_parameter(name):
       found = model.apply({**variables, 'params': params}, graph)
       return sum(jnp.sum(x**2) for x in jax.tree.leaves(found))
 
-    grads = fast_jit.jit(jax.grad(loss))(variables['params'])
+    grads = jax.jit(jax.grad(loss))(variables['params'])
     for path, grad in specs.leaf_arrays(grads).items():
       assert np.all(np.isfinite(grad)), path
       assert np.max(np.abs(grad)) > 0, path
@@ -314,7 +313,7 @@ def test_probabilities_instead_of_logits():
   weights = readers.draw_weights(_MLP, num=2)
   graph = graphs.encode(graphs.topology(_MLP), weights)
 
-  @fast_jit.jit
+  @jax.jit
   def run(variables):
     return [
       m.apply(variables, graph) for m in (model, model.copy(sigmoid=True))

@@ -188,6 +188,7 @@ def test_a_concatenated_batch_needs_max_nodes():
   _init('ng_t', graph=batch, max_nodes=12)
 
 
+@pytest.mark.slow
 def test_every_way_to_pool_gives_a_vector_per_graph():
   # The first kernel of the readout says how wide what was pooled is.
   layers = _SPEC.num_hidden_sets + 2

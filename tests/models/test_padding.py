@@ -8,8 +8,8 @@ import pytest
 
 from ng_jax import graphs
 from ng_jax import networks
-from tests import fast_jit
 from tests import padded_batches
+from tests import slowly
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -30,45 +30,48 @@ def _batch(flat, layout, rubbish):
 @pytest.mark.allow_nans
 @pytest.mark.parametrize(
   ('name', 'options', 'layouts'),
-  [
-    (
-      'ng_gnn',
-      {'reverse_edges': True, 'num_probes': 3},
-      ('concatenated', 'per graph'),
-    ),
-    (
-      'ng_gnn',
-      {
-        'reverse_edges': False,
-        'norm_mode': 'batch',
-        'pooling': 'mean',
-        'pooled_nodes': 'all',
-        'activation_embedding': True,
-      },
-      ('per graph',),
-    ),
-    (
-      'ng_t',
-      {'num_probes': 3, 'max_nodes': 12},
-      ('concatenated', 'per graph'),
-    ),
-    (
-      'ng_t',
-      {
-        'reverse_edges': True,
-        'pooling': 'max_edge',
-        'pooled_nodes': 'last',
-        'max_nodes': 11,
-      },
-      ('concatenated',),
-    ),
-    (
-      'ng_t',
-      {'pooling': 'cls_token', 'max_nodes': 11},
-      ('per graph',),
-    ),
-    ('probing', {}, ('concatenated', 'per graph')),
-  ],
+  slowly.cases(
+    [
+      (
+        'ng_gnn',
+        {'reverse_edges': True, 'num_probes': 3},
+        ('concatenated', 'per graph'),
+      ),
+      (
+        'ng_gnn',
+        {
+          'reverse_edges': False,
+          'norm_mode': 'batch',
+          'pooling': 'mean',
+          'pooled_nodes': 'all',
+          'activation_embedding': True,
+        },
+        ('per graph',),
+      ),
+      (
+        'ng_t',
+        {'num_probes': 3, 'max_nodes': 12},
+        ('concatenated', 'per graph'),
+      ),
+      (
+        'ng_t',
+        {
+          'reverse_edges': True,
+          'pooling': 'max_edge',
+          'pooled_nodes': 'last',
+          'max_nodes': 11,
+        },
+        ('concatenated',),
+      ),
+      (
+        'ng_t',
+        {'pooling': 'cls_token', 'max_nodes': 11},
+        ('per graph',),
+      ),
+      ('probing', {}, ('concatenated', 'per graph')),
+    ],
+    slow=lambda name, options, layouts: len(layouts) == 1,
+  ),
   ids=['gnn', 'gnn-batch-mean', 't', 't-edges', 't-token', 'probing'],
 )
 def test_padding_is_not_seen(x64, name, options, layouts):
@@ -82,7 +85,7 @@ def test_padding_is_not_seen(x64, name, options, layouts):
     logits = model.apply({**variables, 'params': params}, graph)[:_NUM]
     return jnp.sum(logits**2), logits
 
-  gradient = fast_jit.jit(jax.grad(loss, has_aux=True))
+  gradient = jax.jit(jax.grad(loss, has_aux=True))
   expected = gradient(variables['params'], graph)
   flat = jax.device_get(graphs.flatten(graph))
   for layout in layouts:

@@ -9,7 +9,6 @@ import pytest
 from ng_jax import graphs
 from ng_jax import networks
 from ng_jax import testing
-from tests import fast_jit
 from tests import padded_batches
 from tests import probed_networks
 from tests import slowly
@@ -67,7 +66,7 @@ def test_hidden_neurons_have_no_order(x64, name, network, options):
   variables = readers.draw_variables(model, network.spec, dtype=np.float64)
   topology = graphs.topology(network.spec)
 
-  @fast_jit.jit
+  @jax.jit
   def predict(weights):
     return model.apply(variables, graphs.encode(topology, weights))
 
@@ -110,7 +109,7 @@ def test_what_graphs_bring_replaces_the_models_own(x64, name, network, options):
     logits = model.apply({**variables, 'params': params}, graph)[:2]
     return jnp.sum(logits**2), logits
 
-  gradient = fast_jit.jit(jax.grad(loss, has_aux=True))
+  gradient = jax.jit(jax.grad(loss, has_aux=True))
   # With the model's own inputs, as parameters.
   own = variables['params']
   where = own if name == 'probing' else own['embedding']['probes']
@@ -189,7 +188,10 @@ def _mixed_batch(layout, *, with_activations=True):
 
 @pytest.mark.parametrize(
   ('name', 'layout'),
-  [('ng_gnn', 'concatenate'), ('ng_t', 'stack'), ('probing', 'concatenate')],
+  slowly.cases(
+    [('ng_gnn', 'concatenate'), ('ng_t', 'stack'), ('probing', 'concatenate')],
+    slow=[('ng_gnn', 'concatenate')],
+  ),
 )
 def test_one_model_reads_several_depths(x64, name, layout):
   # In a batch as alone, and the depths do not share a projection.
@@ -206,7 +208,7 @@ def test_one_model_reads_several_depths(x64, name, layout):
   if name != 'probing':
     rows = shapes['params']['embedding']['probes']
     assert len(rows) == 2 * (deepest.num_hidden_sets + 2)
-  predict = fast_jit.jit(model.apply)
+  predict = jax.jit(model.apply)
   found = predict(variables, batch)[:3]
   expected = np.concatenate([predict(variables, graph) for graph in alone])
   np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)

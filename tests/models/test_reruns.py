@@ -14,6 +14,7 @@ import pytest
 from ng_jax.models import official
 from ng_jax.models.official import recordings
 from ng_jax.models.official import reruns
+from tests import slowly
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _GOLDEN = _ROOT / 'tests' / 'golden'
@@ -178,16 +179,19 @@ def _gradients(name, **changes):
 
 @pytest.mark.parametrize(
   'name',
-  [
-    'cnn_gnn_rev',
-    'dws_cls',
-    'dynamic_stat_net',
-    'edit_gnn_rev',
-    'edit_rt_probe',
-    'inr_rt_cls',
-    'nfn_transfer',
-    'onfn_hnp',
-  ],
+  slowly.cases(
+    [
+      'cnn_gnn_rev',
+      'dws_cls',
+      'dynamic_stat_net',
+      'edit_gnn_rev',
+      'edit_rt_probe',
+      'inr_rt_cls',
+      'nfn_transfer',
+      'onfn_hnp',
+    ],
+    slow=('cnn_gnn_rev', 'dws_cls', 'inr_rt_cls', 'onfn_hnp'),
+  ),
 )
 def test_places_lead_back_to_official_names(name):
   # Parameters taken for gradients come back as they were.

@@ -10,7 +10,7 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax import testing
 from tests import example_networks
-from tests import fast_jit
+from tests import slowly
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 5, 7, 3))
@@ -22,7 +22,7 @@ def _predictor(name, spec, **options):
   variables = readers.draw_variables(model, spec, dtype=np.float64)
   topology = graphs.topology(spec)
 
-  @fast_jit.jit
+  @jax.jit
   def predict(weights):
     return model.apply(variables, graphs.encode(topology, weights))
 
@@ -94,12 +94,15 @@ def test_without_positions_inputs_have_no_order_either(x64, name):
 
 @pytest.mark.parametrize(
   ('name', 'example'),
-  [
-    ('ng_gnn', 'conv'),
-    ('ng_gnn', 'partial_skip'),
-    ('ng_t', 'attention'),
-    ('ng_t', 'residual_norm'),
-  ],
+  slowly.cases(
+    [
+      ('ng_gnn', 'conv'),
+      ('ng_gnn', 'partial_skip'),
+      ('ng_t', 'attention'),
+      ('ng_t', 'residual_norm'),
+    ],
+    slow=lambda name, example: example in ('conv', 'residual_norm'),
+  ),
 )
 def test_networks_that_are_no_chains(x64, name, example):
   made = example_networks.EXAMPLES[example]()

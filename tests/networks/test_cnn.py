@@ -12,7 +12,6 @@ import pytest
 from ng_jax import networks
 from ng_jax import specs
 from ng_jax import testing
-from tests import fast_jit
 from tests import slowly
 
 _GOLDEN = pathlib.Path(__file__).resolve().parents[1] / 'golden'
@@ -75,7 +74,7 @@ def test_outputs_equal_the_reference(number):
   )
   images = arrays['in/image'].transpose(0, 2, 3, 1)
   expected = arrays[f'cnn{number}/out/cnn_logits']
-  found = fast_jit.jit(network.apply)(weights, images)
+  found = jax.jit(network.apply)(weights, images)
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -86,7 +85,7 @@ def test_outputs_equal_the_reference(number):
 )
 def test_the_spec_knows_the_symmetry(x64, network):
   images, weights = _images(network), _weights(network)
-  apply = fast_jit.jit(lambda weights: network.apply(weights, images))
+  apply = jax.jit(lambda weights: network.apply(weights, images))
   testing.assert_invariant(
     apply,
     network.spec,
@@ -110,7 +109,7 @@ def test_the_spec_knows_the_symmetry(x64, network):
 )
 def test_other_permutations_change_the_output(x64, what, orders):
   images, weights = _images(_RESIDUAL), _weights(_RESIDUAL)
-  apply = fast_jit.jit(lambda weights: _RESIDUAL.apply(weights, images))
+  apply = jax.jit(lambda weights: _RESIDUAL.apply(weights, images))
   sets = {name: np.array(order) for name, order in orders.items()}
   permuted = specs.permute(_RESIDUAL.spec, weights, sets)
   assert np.max(np.abs(apply(permuted) - apply(weights))) > 1e-6, what
@@ -121,7 +120,7 @@ def test_channels_without_a_residual_may_move_alone(x64):
   images, weights = _images(_RESIDUAL), _weights(_RESIDUAL)
   sets = {'hidden_1': np.array([0, 1, 2, 4, 3])}
   permuted = specs.permute(_RESIDUAL.spec, weights, sets)
-  apply = fast_jit.jit(lambda weights: _RESIDUAL.apply(weights, images))
+  apply = jax.jit(lambda weights: _RESIDUAL.apply(weights, images))
   np.testing.assert_allclose(apply(permuted), apply(weights), rtol=1e-12)
 
 
@@ -142,7 +141,7 @@ def test_a_flattened_map_is_read_row_by_row_and_channels_first_by_torch(x64):
 @pytest.mark.slow
 def test_activations_are_means_over_space_of_every_set(x64):
   images, weights = _images(_RESIDUAL), _weights(_RESIDUAL, (3,))
-  activations = fast_jit.jit(_RESIDUAL.activations)
+  activations = jax.jit(_RESIDUAL.activations)
   found = activations(weights, images)
   sizes = [s.size for s in _RESIDUAL.spec.neuron_sets]
   assert [x.shape for x in found] == [
@@ -187,7 +186,7 @@ def test_residuals_are_added_before_the_activation(x64):
   three[:, :2] += one
   three = 1 / (1 + np.exp(-three))
   expected = three @ k['linear'] + b['linear']
-  found = fast_jit.jit(network.apply)(weights, x)
+  found = jax.jit(network.apply)(weights, x)
   np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 

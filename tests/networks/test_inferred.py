@@ -11,7 +11,6 @@ from ng_jax import graphs
 from ng_jax import models
 from ng_jax import networks
 from ng_jax import specs
-from tests import fast_jit
 from tests import linen_networks
 
 
@@ -37,7 +36,7 @@ def test_linen_variables_there_and_back():
   back = network.variables_of(weights)
   assert jax.tree.structure(back) == jax.tree.structure(variables)
   jax.tree.map(np.testing.assert_array_equal, back, variables)
-  run = fast_jit.jit(lambda v, w: (module.apply(v, x, train=False),
+  run = jax.jit(lambda v, w: (module.apply(v, x, train=False),
                                    network.apply(w, x)))  # fmt: skip
   expected, found = run(variables, weights)
   np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -100,6 +99,7 @@ def test_a_statistic_may_be_called_as_a_parameter():
   assert kinds['batch_stats/scale'] == 'buffer'
 
 
+@pytest.mark.slow
 def test_probe_features_run_on_a_users_network():
   module = linen_networks.Mlp()
   variables = linen_networks.init(module, np.ones((1, 4), np.float32))
@@ -121,7 +121,7 @@ def test_probe_features_run_on_a_users_network():
     network=network,
     num_outputs=2,
   )
-  run = fast_jit.jit(
+  run = jax.jit(
     lambda key: model.init_with_output({'params': key}, graph, train=False)[0]
   )
   output = run(jax.random.key(0))

@@ -8,7 +8,6 @@ import pytest
 from ng_jax import networks
 from ng_jax import specs
 from ng_jax.networks import mlp
-from tests import fast_jit
 
 
 def test_activations_follow_the_formula(x64):
@@ -22,7 +21,7 @@ def test_activations_follow_the_formula(x64):
     for i, (a, b) in enumerate(((2, 4), (4, 3), (3, 2)), 1)
   }
   x = rng.normal(size=(5, 2))
-  values = fast_jit.jit(network.activations)(weights, x)
+  values = jax.jit(network.activations)(weights, x)
   expected = [x]
   for i in (1, 2, 3):
     layer = weights[f'layer_{i}']
@@ -37,7 +36,7 @@ def test_activations_follow_the_formula(x64):
 
 def test_a_batch_of_weights_and_one_of_points():
   network = networks.Mlp((2, 4, 1))
-  init = fast_jit.jit(jax.vmap(network.init))
+  init = jax.jit(jax.vmap(network.init))
   weights = init(jax.random.split(jax.random.key(0), 3))
   assert specs.check_weights(network.spec, weights) == (3,)
   x = np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)

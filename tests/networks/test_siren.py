@@ -9,7 +9,6 @@ import pytest
 
 from ng_jax import networks
 from ng_jax import specs
-from tests import fast_jit
 
 _GOLDEN = pathlib.Path(__file__).resolve().parents[1] / 'golden'
 
@@ -39,7 +38,7 @@ def test_activations_equal_the_reference(golden):
     }
     for i in range(3)
   }
-  values = fast_jit.jit(siren.activations)(weights, golden['in/coords'])
+  values = jax.jit(siren.activations)(weights, golden['in/coords'])
   for i, value in enumerate(values):
     np.testing.assert_allclose(
       value, golden[f'out/per_layer_{i}'], rtol=0, atol=1e-6
@@ -123,7 +122,7 @@ def test_rows_run_down_and_columns_right():
 )
 def test_initial_weights_fill_their_range(variant, kernel_bounds, bias_bounds):
   siren = networks.Siren(variant=variant)
-  init = fast_jit.jit(jax.vmap(siren.init))
+  init = jax.jit(jax.vmap(siren.init))
   weights = init(jax.random.split(jax.random.key(0), 50))
   assert specs.check_weights(siren.spec, weights) == (50,)
   for i in range(3):

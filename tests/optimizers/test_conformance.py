@@ -13,10 +13,11 @@ import pytest
 from ng_jax import networks
 from ng_jax import optimizers
 from ng_jax.optimizers import base
-from tests import fast_jit
+from tests import slowly
 from tests.optimizers import tiny
 
 _NAMES = sorted(optimizers.OPTIMIZERS)
+_QUICK = ('ff', 'lstm', 'ng_gnn')
 _SPEC = networks.Mlp((2, 3, 2)).spec
 _NUM_STEPS = 3
 
@@ -37,7 +38,7 @@ def _step(name: str) -> Any:
     tx = _create(name).transformation(theta)
     return tx.update(gradients, state, params, value=jnp.asarray(1.0))
 
-  return fast_jit.jit(step)
+  return jax.jit(step)
 
 
 def _avals(tree: Any) -> Any:
@@ -50,7 +51,9 @@ def test_all_are_tested():
   assert set(tiny.OPTIONS) == set(optimizers.OPTIMIZERS)
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize(
+  'name', slowly.cases(_NAMES, slow=lambda name: name not in _QUICK)
+)
 def test_scan_and_vmap_over_theta_equal_single_steps(name):
   optimizer = _create(name)
   thetas = [tiny.draw_theta(optimizer, seed) for seed in range(2)]
@@ -68,7 +71,7 @@ def test_scan_and_vmap_over_theta_equal_single_steps(name):
 
   both = jax.tree.map(lambda *leaves: jnp.stack(leaves), *thetas)
   stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *gradients)
-  run = fast_jit.jit(jax.vmap(unroll, in_axes=(0, None, None)))
+  run = jax.jit(jax.vmap(unroll, in_axes=(0, None, None)))
   found = run(both, _params(), stacked)
   for i, theta in enumerate(thetas):
     params = _params()
@@ -89,7 +92,7 @@ def test_scan_and_vmap_over_theta_equal_single_steps(name):
 
 def _compiled(tx: Any) -> Any:
   """(gradients, state, params) -> (updates, state) of any transformation."""
-  return fast_jit.jit(
+  return jax.jit(
     lambda gradients, state, params: tx.update(
       gradients, state, params, value=jnp.asarray(1.0)
     )
@@ -97,7 +100,9 @@ def _compiled(tx: Any) -> Any:
 
 
 @pytest.mark.allow_nans
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize(
+  'name', slowly.cases(_NAMES, slow=lambda name: name not in _QUICK)
+)
 def test_composes_with_chain_and_apply_if_finite(name):
   theta = tiny.draw_theta(_create(name))
   inner = _create(name).transformation(theta)
@@ -121,7 +126,9 @@ def test_composes_with_chain_and_apply_if_finite(name):
   )
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize(
+  'name', slowly.cases(_NAMES, slow=lambda name: name not in _QUICK)
+)
 def test_composes_with_multi_steps(name):
   theta = tiny.draw_theta(_create(name))
   inner = _create(name).transformation(theta)
@@ -271,7 +278,9 @@ def test_names_do_not_matter_without_a_spec(name):
       np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize(
+  'name', slowly.cases(_NAMES, slow=lambda name: name not in _QUICK)
+)
 def test_theta_can_be_differentiated(name):
   optimizer = _create(name)
   theta = tiny.draw_theta(optimizer)
@@ -284,7 +293,7 @@ def test_theta_can_be_differentiated(name):
     updates, _ = tx.update(gradients, tx.init(params), params, value=1.0)
     return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(updates))
 
-  slope = fast_jit.jit(jax.grad(total))(theta)
+  slope = jax.jit(jax.grad(total))(theta)
   assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(slope))
   assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(slope))
 
@@ -309,6 +318,6 @@ def test_drawn_theta_is_float32_and_finite(name):
   optimizer = _create(name)
   shapes = jax.eval_shape(optimizer.init, jax.random.key(0))
   assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(shapes))
-  theta = fast_jit.jit(optimizer.init)(jax.random.key(0))
+  theta = jax.jit(optimizer.init)(jax.random.key(0))
   assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(theta))
   optimizer.transformation(theta)

@@ -2,6 +2,7 @@
 """Updates and whole trajectories permute with hidden neurons (l2o spec 7.7)."""
 
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.optimizers import per_parameter
 from ng_jax.optimizers import trees
-from tests import fast_jit
+from tests import slowly
 from tests.optimizers import tiny
 
 _NUM_STEPS = 20
@@ -93,7 +94,7 @@ def _largest_differences(
     (_permute(spec, params, order), _permute_state(spec, state, order)),
   )
   both = jax.vmap(step, in_axes=(0, None))
-  run = fast_jit.jit(lambda *inputs: jax.lax.scan(both, *inputs)[1])
+  run = jax.jit(lambda *inputs: jax.lax.scan(both, *inputs)[1])
   found = run(start, (batches, labels))
   original = jax.tree.map(lambda x: np.asarray(x[:, 0]), found)
   permuted = jax.tree.map(lambda x: np.asarray(x[:, 1]), found)
@@ -114,8 +115,13 @@ def _largest_differences(
   return float(by_step[0]), float(by_step[-1]), float(moved)
 
 
-@pytest.mark.parametrize('network', sorted(_NETWORKS))
-@pytest.mark.parametrize('name', [*_NAMES, *_GRAPH_NAMES])
+@pytest.mark.parametrize(
+  ('name', 'network'),
+  slowly.cases(
+    itertools.product((*_NAMES, *_GRAPH_NAMES), sorted(_NETWORKS)),
+    slow=lambda name, network: (network == 'mlp') == (name == 'ng_gnn'),
+  ),
+)
 def test_trajectories_permute(name, network, x64):
   # The steps of learned_optimization are small by default.
   options = {'step_scale': 0.01} if name.startswith('google') else {}
@@ -154,9 +160,7 @@ def test_running_positions_tell_inputs_apart_but_not_neurons(name, x64):
   differences = []
   optimizer = tiny.create(name, spec)
   tx = optimizer.transformation(tiny.draw_theta(optimizer, 3, 2.0))
-  update = fast_jit.jit(
-    lambda params: tx.update(params, tx.init(params), params)[0]
-  )
+  update = jax.jit(lambda params: tx.update(params, tx.init(params), params)[0])
   for order in orders:
     found = update(_permute(spec, params, order))
     expected = _permute(spec, update(params), order)

@@ -10,7 +10,6 @@ from ng_jax.optimizers import features
 from ng_jax.optimizers import google_features
 from ng_jax.optimizers import google_recurrent_features
 from ng_jax.optimizers import joined
-from tests import fast_jit
 
 _TIME_SCALES = [1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5]
 
@@ -194,7 +193,7 @@ def test_features_of_the_lstm_equal_numpy(x64):
     clip=jnp.asarray(0.01),
   )
 
-  @fast_jit.jit
+  @jax.jit
   def step(params, gradients, value, state):
     gradient, state = google_recurrent_features.accumulate(
       layout, layout.join(gradients), value, state, decays
@@ -257,5 +256,5 @@ def test_features_of_the_lstm_have_finite_gradients_at_zero():
     )
     return sum(x.sum() for x in found)
 
-  gradient = fast_jit.jit(jax.grad(total))(jnp.zeros(6))
+  gradient = jax.jit(jax.grad(total))(jnp.zeros(6))
   assert jnp.isfinite(gradient).all()

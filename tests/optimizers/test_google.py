@@ -15,7 +15,6 @@ from ng_jax import optimizers
 from ng_jax import specs
 from ng_jax.optimizers import universal_layers
 from ng_jax.optimizers import universal_terms
-from tests import fast_jit
 from tests.optimizers import tiny
 
 # Per step, w_t - w_(t+1): b, then w row by row.
@@ -63,7 +62,7 @@ def _cosines(optimizer):
 def test_golden_values(name):
   optimizer = optimizers.create(name, step_scale=1.0, exponent_scale=0.1)
   tx = optimizer.transformation(_cosines(optimizer))
-  update = fast_jit.jit(
+  update = jax.jit(
     lambda gradients, state, params, value: tx.update(
       gradients, state, params, value=value
     )
@@ -135,9 +134,7 @@ def test_residual_head_changes_the_momentum(x64):
       'google_nfn', spec, head='residual', output_scale=scale
     )
     tx = optimizer.transformation(tiny.draw_theta(optimizer))
-    found[scale], _ = fast_jit.jit(tx.update)(
-      gradients, tx.init(params), params
-    )
+    found[scale], _ = jax.jit(tx.update)(gradients, tx.init(params), params)
   # After one step the average with decay 0.9 is a tenth of the gradient.
   expected = jax.tree.map(lambda g: -0.1 * 0.1 * g, gradients)
   tiny.assert_trees_close(found[0.0], expected, rtol=1e-5)
@@ -237,7 +234,7 @@ def test_universal_layer_is_the_sum_of_its_terms(x64):
   params = jax.tree.map(
     lambda x: jnp.asarray(rng.normal(size=x.shape)), shapes_of
   )
-  found = fast_jit.jit(layer.apply)(params, arrays, shared)
+  found = jax.jit(layer.apply)(params, arrays, shared)
   for i, (name, shape) in enumerate(zip(names, shapes, strict=True)):
     terms = []
     for end in universal_terms.output_ends(name):

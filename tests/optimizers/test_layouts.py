@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Optimizees of every layout, and theta that fits all of them."""
 
+import itertools
 from typing import Any
 
 from flax import linen as nn
@@ -17,8 +18,8 @@ from ng_jax.optimizers import positions
 from ng_jax.optimizers import recurrent
 from ng_jax.optimizers import trees
 from tests import example_networks
-from tests import fast_jit
 from tests import linen_networks
+from tests import slowly
 from tests.optimizers import tiny
 
 _BY_ROLE = {'nfn': {'share': 'role'}}
@@ -44,6 +45,12 @@ _LAYOUTS = {
   ).spec,
   **{name: make().spec for name, make in example_networks.EXAMPLES.items()},
 }
+_QUICK = {
+  'google_nfn': ('flattened',),
+  'nfn': ('conv', 'skips'),
+  'ng_gnn': ('fused_attention', 'partial_skip', 'large kernels'),
+  'ng_t': ('attention', 'flattened'),
+}
 
 
 def _update(
@@ -53,12 +60,17 @@ def _update(
   params = {**tiny.draw_params(spec), **(others or {})}
   gradients = tiny.draw_like(params, 1)
   tx = optimizer.transformation(theta)
-  run = fast_jit.jit(lambda g, p: tx.update(g, tx.init(p), p, value=1.0)[0])
+  run = jax.jit(lambda g, p: tx.update(g, tx.init(p), p, value=1.0)[0])
   return params, run(gradients, params)
 
 
-@pytest.mark.parametrize('layout', sorted(_LAYOUTS))
-@pytest.mark.parametrize('name', sorted(tiny.NEED_SPEC))
+@pytest.mark.parametrize(
+  ('name', 'layout'),
+  slowly.cases(
+    itertools.product(sorted(tiny.NEED_SPEC), sorted(_LAYOUTS)),
+    slow=lambda name, layout: layout not in _QUICK[name],
+  ),
+)
 def test_every_layout_is_updated(name, layout):
   spec = _LAYOUTS[layout]
   optimizer = tiny.create(name, spec, **_BY_ROLE.get(name, {}))
@@ -106,6 +118,7 @@ def test_positions_of_784_inputs_are_not_clamped():
   assert np.max(np.abs(computed[0] - computed[1])) > 0.1
 
 
+@pytest.mark.slow
 def test_indexing_by_role_gives_all_inputs_one_row():
   spec = networks.Mlp((3, 2, 2, 2)).spec
   for indexing, expected in (('role', 1), ('running', 3)):
@@ -116,7 +129,7 @@ def test_indexing_by_role_gives_all_inputs_one_row():
     kernel = params['layer_1']['kernel']
     params['layer_1']['kernel'] = jnp.broadcast_to(kernel[:1], kernel.shape)
     tx = optimizer.transformation(theta)
-    run = fast_jit.jit(lambda p, tx=tx: tx.update(p, tx.init(p), p)[0])
+    run = jax.jit(lambda p, tx=tx: tx.update(p, tx.init(p), p)[0])
     rows = np.asarray(run(params)['layer_1']['kernel'])
     assert len(np.unique(np.round(rows, 8), axis=0)) == expected
 
@@ -156,7 +169,7 @@ def test_inferred_specs_of_users_networks(name, kind):
     return tx.update(params, tx.init(params), params)[0]
 
   params = tiny.draw_like(whole['params'], 0)
-  updates = fast_jit.jit(update)(params)
+  updates = jax.jit(update)(params)
   assert jax.tree.structure(updates) == jax.tree.structure(params)
   for leaf in jax.tree.leaves(updates):
     assert np.all(np.isfinite(leaf))
@@ -233,7 +246,7 @@ def test_sharing_by_role_makes_deeper_networks_alike():
     }
     theta = tiny.draw_theta(optimizer)
     tx = optimizer.transformation(theta)
-    run = fast_jit.jit(lambda p, tx=tx: tx.update(p, tx.init(p), p)[0])
+    run = jax.jit(lambda p, tx=tx: tx.update(p, tx.init(p), p)[0])
     found.append(run(params))
   np.testing.assert_allclose(
     found[0]['layer_1']['kernel'], found[1]['layer_1']['kernel'], atol=1e-7

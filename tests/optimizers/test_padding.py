@@ -20,7 +20,7 @@ from ng_jax.optimizers import graph_inputs
 from ng_jax.optimizers import graph_reading
 from ng_jax.optimizers import kernel_grid
 from tests import example_networks
-from tests import fast_jit
+from tests import slowly
 from tests.optimizers import tiny
 
 # Kernels of all kinds: odd, even, flat, larger than the grid, and none.
@@ -85,7 +85,7 @@ def _padded_nodes(
   return {name: values.reshape(-1, 350) for name, values in found.items()}
 
 
-@pytest.mark.parametrize('reverse', [False, True])
+@pytest.mark.parametrize('reverse', slowly.cases([False, True], slow=[False]))
 def test_projection_equals_that_of_padded_features(reverse, x64):
   spec = _CNN.spec
   inputs = _inputs(spec)
@@ -96,7 +96,7 @@ def test_projection_equals_that_of_padded_features(reverse, x64):
   )
   params = tiny.draw_like(shapes, 1)
   params = jax.tree.map(lambda x: x.astype(jnp.float64), params)
-  nodes, groups, fill = fast_jit.jit(
+  nodes, groups, fill = jax.jit(
     lambda params, inputs: module.apply(params, reader, inputs)
   )(params, inputs)
   theta = params['params']
@@ -161,6 +161,7 @@ def _numpy_nfn_layer(
   return new_weights, new_biases
 
 
+@pytest.mark.slow
 def test_nfn_equals_the_formulas_on_padded_features(x64):
   """Three layers and the head, all written out."""
   spec = _CNN.spec
@@ -168,7 +169,7 @@ def test_nfn_equals_the_formulas_on_padded_features(x64):
   optimizer = tiny.create('nfn', spec, num_layers=2)
   theta = tiny.draw_theta(optimizer, 1)
   network = optimizer.network(tuple(inputs))
-  found = fast_jit.jit(network.apply)({'params': theta}, inputs)
+  found = jax.jit(network.apply)({'params': theta}, inputs)
   weights = _padded_edges(spec, inputs)
   nodes = _padded_nodes(spec, inputs)
   biases = [nodes[block.target] for block in spec.blocks]
@@ -230,6 +231,7 @@ class _SegmentNetwork(nn.Module):
     return nodes, layers.EdgeUpdate(8)(nodes, edges, connectivity)
 
 
+@pytest.mark.slow
 def test_dense_blocks_equal_segments(x64):
   """The same layers, once on blocks and once on one long list of edges."""
   spec = example_networks.EXAMPLES['residual_norm']().spec
@@ -273,7 +275,7 @@ def test_dense_blocks_equal_segments(x64):
   variables['constants'] = jax.tree.map(
     lambda x: jnp.asarray(1.3, x.dtype), variables['constants']
   )
-  (found_nodes, found_edges), (other_nodes, other_edges) = fast_jit.jit(
+  (found_nodes, found_edges), (other_nodes, other_edges) = jax.jit(
     lambda variables: (
       module.apply(variables, nodes[None], edges, blocks),
       module.apply(variables, padded, tuple(joined), segments),
@@ -293,10 +295,10 @@ def test_no_slot_of_a_repeated_layer_is_mixed_up(x64):
   optimizer = tiny.create('nfn', spec)
   theta = tiny.draw_theta(optimizer)
   network = optimizer.network(tuple(inputs))
-  update = fast_jit.jit(network.apply)
+  update = jax.jit(network.apply)
   found = update({'params': theta}, inputs)
   changed = dataclasses.replace(spec, leaves=spec.leaves[::-1])
   network = dataclasses.replace(optimizer, spec=changed).network(tuple(inputs))
-  again = fast_jit.jit(network.apply)({'params': theta}, inputs)
+  again = jax.jit(network.apply)({'params': theta}, inputs)
   for path, array in found.items():
     np.testing.assert_allclose(again[path], array, atol=1e-12)

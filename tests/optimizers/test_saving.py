@@ -11,7 +11,6 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 from ng_jax import optimizers
-from tests import fast_jit
 from tests.optimizers import tiny
 
 _NUM_STEPS = 10
@@ -40,7 +39,7 @@ def test_saved_optimizers_train_as_before(name, tmp_path):
   trained = optimizers.read(path, spec)
   assert trained.optimizer == optimizer
   assert trained.details == {'note': 'a test'}
-  run = fast_jit.jit(lambda theta: _train(optimizer.transformation(theta)))
+  run = jax.jit(lambda theta: _train(optimizer.transformation(theta)))
   before, after = run(theta), run(trained.theta)
   for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
     np.testing.assert_array_equal(a, b)

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from safetensors import numpy as safetensors_numpy
@@ -16,7 +17,6 @@ import ng_jax
 from ng_jax import pretrained
 from ng_jax.models.official import recordings
 from ng_jax.pretrained import arrays
-from tests import fast_jit
 from tests.data import torch_trees
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def test_a_converted_model_edits_as_the_official_one(checkpoint):
   assert model.model.biases_from_start
   recording = recordings.read(_CASE)
   graph = recordings.read_inrs(recording.inputs, recording.config)
-  found = recordings.name_updates(fast_jit.jit(model)(graph))
+  found = recordings.name_updates(jax.jit(model)(graph))
   with np.load(_CASE) as file:
     wanted = {key: file[f'out/{key}'] for key in found}
   largest = max(np.max(np.abs(x)) for x in wanted.values())
@@ -73,7 +73,7 @@ def test_models_that_read_cnns(tmp_path, name):
   )
   with np.load(path) as file:
     wanted = file['out/pred']
-  error = np.max(np.abs(fast_jit.jit(model)(graph) - wanted))
+  error = np.max(np.abs(jax.jit(model)(graph) - wanted))
   assert error <= 1e-4 * np.max(np.abs(wanted))
 
 
@@ -94,6 +94,7 @@ def _run(checkpoint, state):
   )
 
 
+@pytest.mark.slow
 def test_the_binary(checkpoint):
   result = _run(checkpoint, checkpoint / 'state.safetensors')
   assert result.returncode == 0, result.stderr

@@ -11,7 +11,6 @@ from ng_jax import models
 from ng_jax import networks
 from ng_jax import specs
 from ng_jax.models import gnn
-from tests import fast_jit
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -40,7 +39,7 @@ def test_one_network_and_batches_of_any_shape():
   model, variables = _pair()
   weights = readers.draw_weights(_SPEC, num=6)
   graph = graphs.encode(graphs.topology(_SPEC), weights)
-  expected = fast_jit.jit(model.apply)(variables, graph)
+  expected = jax.jit(model.apply)(variables, graph)
   found = ng_jax.predict((model, variables), _SPEC, weights)
   assert found.shape == (6, 3)
   _close(found, expected)
@@ -54,6 +53,7 @@ def test_one_network_and_batches_of_any_shape():
   _close(found.reshape(6, 3), expected)
 
 
+@pytest.mark.slow
 def test_a_loaded_editor_gives_updates(tmp_path):
   model, variables = _pair('ng_gnn_edit')
   ng_jax.save_pretrained(tmp_path, model, variables, spec=_SPEC)
@@ -62,7 +62,7 @@ def test_a_loaded_editor_gives_updates(tmp_path):
   found = ng_jax.predict(loaded, _SPEC, weights)
   assert jax.tree.map(np.shape, found) == jax.tree.map(np.shape, weights)
   graph = graphs.encode(graphs.topology(_SPEC), weights)
-  _close(fast_jit.jit(loaded)(graph), found)
+  _close(jax.jit(loaded)(graph), found)
   one = jax.tree.map(lambda x: x[0], weights)
   alone = ng_jax.predict(loaded, _SPEC, one)
   _close(alone, jax.tree.map(lambda x: x[0], found))

@@ -76,6 +76,7 @@ def test_the_predictor_says_which_kernels_it_reads():
     pretrained.predict(pretrained.load(_PREDICTOR), spec, weights)
 
 
+@pytest.mark.slow
 def test_the_classifier_reads_networks_of_digits_it_never_saw(tmp_path):
   classifier = pretrained.load(_CLASSIFIER)
   settings = inr.InrSettings(

@@ -16,7 +16,6 @@ from ng_jax import specs
 from ng_jax.specs import symmetry
 from ng_jax.specs.inference import checking
 from tests import example_networks
-from tests import fast_jit
 from tests import linen_networks
 from tests import nnx_networks
 
@@ -279,7 +278,7 @@ def _moving(spec, fixed):
 
 def _stacked(spec, weights, permutations):
   """Weights as they are, then once per permutation, in one batch."""
-  act = fast_jit.jit(
+  act = jax.jit(
     lambda w, drawn: jax.tree.map(
       lambda *leaves: jnp.stack(leaves),
       w,
@@ -303,7 +302,7 @@ def test_permutations_of_the_spec_move_neurons_and_not_the_output(x64, case):
   swaps = [_swap(spec, name, ij) for name, ij in case.forbidden.items()]
   batch = _stacked(spec, weights, [permutation, *swaps])
   x = np.random.default_rng(2).normal(size=(3, *case.input_shape))
-  output, values = fast_jit.jit(
+  output, values = jax.jit(
     lambda w: (network.apply(w, x), network.activations(w, x))
   )(batch)
   scale = np.max(np.abs(output[0]))
@@ -341,7 +340,7 @@ def test_every_leaf_is_in_the_spec_and_in_the_graph(x64, case):
   assert specs.check_weights(network.spec, weights) == ()
   weights = _draw_weights(network.spec)
   topology = graphs.topology(network.spec)
-  decoded = fast_jit.jit(
+  decoded = jax.jit(
     lambda w: graphs.decode(topology, graphs.encode(topology, w))
   )(weights)
   found = specs.leaf_arrays(decoded)

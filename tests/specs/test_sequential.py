@@ -9,7 +9,6 @@ import pytest
 from ng_jax import networks
 from ng_jax import specs
 from ng_jax.specs.inference import checking
-from tests import fast_jit
 
 
 def _state(rng, **shapes):
@@ -21,7 +20,7 @@ def _state(rng, **shapes):
 
 def _permuted(spec, state, seed):
   permutation = checking._draw_permutation(np.random.default_rng(seed), spec)
-  return fast_jit.jit(lambda w: specs.permute(spec, w, permutation))(state)
+  return jax.jit(lambda w: specs.permute(spec, w, permutation))(state)
 
 
 def test_mlp_runs_and_permutes(x64):
@@ -41,7 +40,7 @@ def test_mlp_runs_and_permutes(x64):
   h = np.sin(h @ state['seq.2.weight'].T)
   expected = h @ state['seq.4.weight'].T + state['seq.4.bias']
   network = networks.Chain(spec)
-  run = fast_jit.jit(network.apply)
+  run = jax.jit(network.apply)
   np.testing.assert_allclose(run(state, x), expected, rtol=0, atol=1e-12)
   moved = _permuted(spec, state, 3)
   assert set(moved) == set(state)

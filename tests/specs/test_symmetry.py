@@ -10,15 +10,14 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.specs import symmetry
 from tests import example_networks
-from tests import fast_jit
 
-_draw = fast_jit.jit(specs.draw_permutation, static_argnums=1)
+_draw = jax.jit(specs.draw_permutation, static_argnums=1)
 
 
 def _draw_many(spec, count):
   draw = jax.vmap(specs.draw_permutation, in_axes=(0, None))
   keys = jax.random.split(jax.random.key(0), count)
-  return fast_jit.jit(draw, static_argnums=1)(keys, spec)
+  return jax.jit(draw, static_argnums=1)(keys, spec)
 
 
 def _weights(spec, seed=0, batch_shape=()):
@@ -54,7 +53,7 @@ def test_a_drawn_permutation_moves_weights_and_not_the_function(x64, network):
   permutation = _draw(jax.random.key(3), spec)
   permuted = specs.permute(spec, weights, permutation)
   points = np.random.default_rng(1).uniform(-1, 1, (20, 2))
-  run = fast_jit.jit(network.apply)
+  run = jax.jit(network.apply)
   np.testing.assert_allclose(
     run(permuted, points), run(weights, points), rtol=0, atol=1e-12
   )
@@ -68,7 +67,7 @@ def test_the_group_of_the_spec_is_the_group_of_the_function(x64, name):
   spec = example.spec
   weights = _weights(spec)
   inputs = np.random.default_rng(1).normal(size=(6, *example.input_shape))
-  run = fast_jit.jit(example.apply)
+  run = jax.jit(example.apply)
   expected = run(weights, inputs)
   for seed in range(3):
     permutation = _draw(jax.random.key(seed), spec)

@@ -2,7 +2,6 @@
 """Running statistics of batch norms: moved once per step, blind to padding."""
 
 import functools
-import os
 import pathlib
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from ng_jax.train import classifier
 from ng_jax.train import optimizers
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
+from tests import programs
 from tests.models import readers
 
 _SPEC = specs.mlp((2, 3, 3, 1))
@@ -172,11 +172,7 @@ print('equal')
 def test_four_devices_equal_one_with_microbatches_of_the_same_size():
   done = subprocess.run(
     [sys.executable, '-W', 'error::DeprecationWarning', '-c', FOUR_DEVICES],
-    env={
-      **os.environ,
-      'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
-      'JAX_PLATFORMS': 'cpu',
-    },
+    env=programs.with_devices(4),
     cwd=pathlib.Path(__file__).parents[2],
     capture_output=True,
     text=True,

@@ -248,6 +248,7 @@ def test_the_recipe_of_probing():
   assert config.model.num_probes == 16
 
 
+@pytest.mark.slow
 def test_probing_learns_and_its_rate_ends_at_zero(data_dir, tmp_path):
   config = classification_variants.make_config(
     'probing', 'smoke+generated_probes'

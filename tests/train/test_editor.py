@@ -17,7 +17,6 @@ from ng_jax.train import evaluate
 from ng_jax.train import metrics
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
-from tests import fast_jit
 from tests import slowly
 from tests.models import readers
 from tests.train import numpy_siren
@@ -76,7 +75,7 @@ def test_loss_is_the_error_of_the_edited_networks(name):
   model, variables = make_model(name)
   data, keys = make_data(), make_keys(5)
   mask = np.array([True, True, False, True, False])
-  loss = fast_jit.jit(editor.make_loss_function(model, _SIREN))
+  loss = jax.jit(editor.make_loss_function(model, _SIREN))
   total, (sums, moved) = loss(variables, data, mask, keys)
   update, expected_stats = apply_in_training(model, variables, data, mask)
   edited = models.apply_update(data['weights'], update)
@@ -99,10 +98,11 @@ def apply_in_training(model, variables, data, mask):
   graph = graphs.encode(graphs.topology(_SIREN.spec), data['weights'])
   graph = graph._replace(globals={**graph.globals, 'mask': mask})
   apply = functools.partial(model.apply, train=True, mutable=['batch_stats'])
-  found, moved = fast_jit.jit(apply)(variables, graph)
+  found, moved = jax.jit(apply)(variables, graph)
   return found, moved.get('batch_stats', {})
 
 
+@pytest.mark.slow
 def test_padding_may_hold_anything():
   model, variables = make_model('dws_edit')
   data, keys = make_data(), make_keys(5)
@@ -115,7 +115,7 @@ def test_padding_may_hold_anything():
   def loss(params, data):
     return loss_function({**variables, 'params': params}, data, mask, keys)
 
-  gradient = fast_jit.jit(jax.value_and_grad(loss, has_aux=True))
+  gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))
   expected = gradient(variables['params'], data)
   found = gradient(variables['params'], rubbish)
   for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
@@ -134,7 +134,7 @@ def test_no_update_gives_the_error_without_an_edit(name):
     }
   )
   data, mask = make_data(), np.ones(5, bool)
-  measure = fast_jit.jit(editor.make_metric_function(model, _SIREN))
+  measure = jax.jit(editor.make_metric_function(model, _SIREN))
   sums, results = measure(silent, data, mask)
   np.testing.assert_allclose(results['mse'], results['no_edit_mse'], rtol=1e-5)
   np.testing.assert_allclose(sums['mse'], sums['no_edit_mse'], rtol=1e-5)
@@ -148,7 +148,7 @@ def test_no_update_gives_the_error_without_an_edit(name):
 def test_evaluation_counts_every_network_once(batch_size, microbatch_size):
   model, variables = make_model('mlp_edit')
   data = make_data(num=7)
-  step = fast_jit.jit(
+  step = jax.jit(
     functools.partial(
       steps.eval_step,
       metric_function=editor.make_metric_function(model, _SIREN),
@@ -190,7 +190,7 @@ def test_the_whole_edit_does_not_see_the_order_of_neurons(x64, name):
   model, variables = make_model(name, dtype=np.float64)
   topology = graphs.topology(_SIREN.spec)
 
-  @fast_jit.jit
+  @jax.jit
   def edit(weights):
     return editor.edit(model, variables, weights, topology=topology)
 

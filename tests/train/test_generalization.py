@@ -24,7 +24,6 @@ from ng_jax.train import mixed_batches
 from ng_jax.train import regression
 from ng_jax.train import zoo_experiment
 from ng_jax.train import zoo_sources
-from tests import fast_jit
 from tests import slowly
 from tests.train import random_zoo
 from tests.train import runs
@@ -70,7 +69,7 @@ def _predict_alone(experiment, state, networks, rows):
   for topology, weights in [networks[r] for r in rows]:
     one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], weights)
 
-    @fast_jit.jit
+    @jax.jit
     def run(weights, topology=topology):
       return model.apply(state.variables, graphs.encode(topology, weights))
 
@@ -78,7 +77,9 @@ def _predict_alone(experiment, state, networks, rows):
   return np.array(found)
 
 
-@pytest.mark.parametrize('model', slowly.cases(_MODELS, slow=('ng_gnn',)))
+@pytest.mark.parametrize(
+  'model', slowly.cases(_MODELS, slow=('ng_gnn', 'ng_t'))
+)
 def test_evaluation_is_exact_per_network(model, monkeypatch):
   zoo = random_zoo.make()
   _use(monkeypatch, zoo)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Meta-training resumes to the bit and does not depend on the devices."""
 
-import os
 import pathlib
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from ng_jax.train import devices as devices_lib
 from ng_jax.train import logging
 from ng_jax.train import meta_training
 from ng_jax.train import running
+from tests import programs
 from tests.meta import influence_balancing as balancing
 
 
@@ -170,15 +170,9 @@ print('equal')
 
 @pytest.mark.slow
 def test_four_devices_equal_one(tmp_path):
-  environment = {
-    **os.environ,
-    'XLA_FLAGS': '--xla_force_host_platform_device_count=4 '
-    '--xla_backend_optimization_level=0',
-    'JAX_PLATFORMS': 'cpu',
-  }
   done = subprocess.run(
     [sys.executable, '-c', FOUR_DEVICES, str(tmp_path)],
-    env=environment,
+    env=programs.with_devices(4),
     cwd=pathlib.Path(__file__).parents[2],
     capture_output=True,
     text=True,

@@ -2,7 +2,6 @@
 """Microbatches, padding and devices change nothing but the speed of a step."""
 
 import functools
-import os
 import pathlib
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from ng_jax.train import evaluate
 from ng_jax.train import metrics
 from ng_jax.train import sampler
 from ng_jax.train import steps
+from tests import programs
 from tests.train import linear_task
 
 
@@ -191,15 +191,10 @@ print('equal')
 
 
 def test_four_devices_equal_one():
-  environment = {
-    **os.environ,
-    'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
-    'JAX_PLATFORMS': 'cpu',
-  }
   root = pathlib.Path(__file__).parents[2]
   done = subprocess.run(
     [sys.executable, '-W', 'error::DeprecationWarning', '-c', FOUR_DEVICES],
-    env=environment,
+    env=programs.with_devices(4),
     cwd=root,
     capture_output=True,
     text=True,

@@ -3,6 +3,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from ng_jax import graphs
 from ng_jax import specs
 from ng_jax import weights as weights_lib
 from tests import example_networks
-from tests import fast_jit
 
 
 def _conv():
@@ -30,7 +30,7 @@ def test_the_network_is_the_same(x64):
   example, weights = _conv()
   folded = weights_lib.fold_batch_norm(example.spec, weights)
   images = np.random.default_rng(1).normal(size=(3, *example.input_shape))
-  apply = fast_jit.jit(example.apply)
+  apply = jax.jit(example.apply)
   expected = apply(weights, images)
   np.testing.assert_allclose(apply(folded, images), expected, rtol=1e-10)
   norm, before = folded['norm'], weights['norm']
@@ -73,7 +73,7 @@ def test_batches_and_jit():
       for path, array in specs.leaf_arrays(weights).items()
     }
   )
-  fold = fast_jit.jit(
+  fold = jax.jit(
     lambda w: weights_lib.fold_batch_norm(example.spec, w, epsilon=0.1)
   )
   found = fold(batch)

@@ -9,7 +9,6 @@ import pytest
 from ng_jax import specs
 from ng_jax.weights import summary
 from tests import example_networks
-from tests import fast_jit
 from tests.models import readers
 
 _SPEC = specs.mlp((3, 4, 5, 1))
@@ -73,7 +72,7 @@ def test_zeros_of_padded_kernels_count(x64):
 def test_any_network_has_statistics(name):
   spec = example_networks.EXAMPLES[name]().spec
   weights = readers.draw_weights(spec, num=2)
-  run = fast_jit.jit(lambda w: summary.tensor_statistics(spec, w))
+  run = jax.jit(lambda w: summary.tensor_statistics(spec, w))
   found = run(weights)
   assert found.shape == (2, summary.num_features(spec))
   permutation = specs.draw_permutation(jax.random.key(0), spec)
@@ -89,7 +88,7 @@ def test_statistics_have_gradients(x64):
   def total(weights):
     return jnp.sum(summary.tensor_statistics(_SPEC, weights) ** 2)
 
-  grads = jax.device_get(fast_jit.jit(jax.grad(total))(weights))
+  grads = jax.device_get(jax.jit(jax.grad(total))(weights))
   for i in range(4):  # Smallest, middle and largest entries among them.
     step = np.zeros((2, 3, 4))
     step.flat[i] = 1e-6

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the programs of tests are compiled, which is what takes their time.
+
+LLVM's optimisations and XLA's fusion emitters are off, and a program is not
+split for several threads: a third of the time to compile, and the arrays of the
+tests are too small to notice. A test of what the usual optimisations do to
+numbers asks for a usual program.
+"""
+
+from collections.abc import Callable
+import os
+from typing import Any
+
+import jax
+
+_CHEAP = {
+  'xla_backend_optimization_level': 0,
+  'xla_cpu_parallel_codegen_split_count': 1,
+  'xla_cpu_use_fusion_emitters': False,
+  'xla_llvm_disable_expensive_passes': True,
+}
+_USUAL = {
+  'xla_backend_optimization_level': 3,
+  'xla_cpu_use_fusion_emitters': True,
+  'xla_llvm_disable_expensive_passes': False,
+}
+
+
+def make_cheap() -> None:
+  """Compiles cheaply, in this process and those that it starts.
+
+  To be called before JAX compiles its first program. What XLA_FLAGS already
+  says stays as it is.
+  """
+  given = os.environ.get('XLA_FLAGS', '')
+  cheap = [
+    f'--{name}={str(value).lower()}'
+    for name, value in _CHEAP.items()
+    if name not in given
+  ]
+  os.environ['XLA_FLAGS'] = ' '.join([*cheap, given]).strip()
+
+
+def with_devices(num_devices: int) -> dict[str, str]:
+  """Environment of a process on so many devices of the CPU."""
+  count = f'--xla_force_host_platform_device_count={num_devices}'
+  return {
+    **os.environ,
+    'JAX_PLATFORMS': 'cpu',
+    'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} {count}',
+  }
+
+
+def usual_jit(fn: Callable[..., Any]) -> Callable[..., Any]:
+  """`jax.jit` with the optimisations that users get."""
+  return jax.jit(fn, compiler_options=_USUAL)
