@@ -49,11 +49,11 @@ demo: $(STAMP)  ## Train on digits and print the test accuracy (minutes).
 	@$(BIN)/python experiments/demo.py
 
 test: lint types  ## Lint, check the types, run the tests that are not slow.
-	$(PYTEST) -m 'not slow' -n $(JOBS) -q
+	$(PYTEST) -m 'not slow' -n $(JOBS) --dist worksteal -q
 
 # pytest leaves with 5 when no test is marked slow: nothing to run is no error.
 test-slow: $(STAMP)  ## Run the slow tests.
-	$(PYTEST) -m slow -n $(JOBS) -q || { code=$$?; [ $$code -eq 5 ] \
+	$(PYTEST) -m slow -n $(JOBS) --dist worksteal -q || { code=$$?; [ $$code -eq 5 ] \
 	  && echo 'No test is marked slow.' || exit $$code; }
 
 lint: $(STAMP)  ## Check style and format.

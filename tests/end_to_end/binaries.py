@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 
+from tests import programs
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -16,6 +18,7 @@ def environment(shared):
     'JAX_PLATFORMS': 'cpu',
     'PYTHONPATH': str(ROOT),
     'XDG_CACHE_HOME': str(shared / 'cache'),
+    'XLA_FLAGS': programs.RUNS,
   }
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from ng_jax import specs
 from ng_jax.data import tfds_folder
+from tests import programs
 from tests.end_to_end import binaries
 
 _NUM_KILLS = 10
@@ -31,6 +32,8 @@ _KINDS = {
       f'--config={binaries.ROOT}/configs/make_inr_dataset/siren.py:smoke',
       *('--config.num_steps=400', '--config.chunk_size=4'),
     ),
+    # It fits for longer than it compiles.
+    'flags': '',
     'pieces': 'shards/*.safetensors',
     'num_pieces': 15,
   },
@@ -39,6 +42,7 @@ _KINDS = {
       'make_cnn_zoo.py',
       f'--config={binaries.ROOT}/configs/make_cnn_zoo/wild_park.py:smoke',
     ),
+    'flags': programs.RUNS,
     'pieces': 'runs/unit_??????.safetensors',
     'num_pieces': 8,
   },
@@ -59,6 +63,7 @@ class _Run:
           **os.environ,
           'JAX_PLATFORMS': 'cpu',
           'PYTHONPATH': str(binaries.ROOT),
+          'XLA_FLAGS': _KINDS[kind]['flags'],
         },
         stdout=subprocess.DEVNULL,
         stderr=file,

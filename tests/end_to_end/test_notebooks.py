@@ -10,6 +10,8 @@ import nbclient
 import nbformat
 import pytest
 
+from tests import programs
+
 _ROOT = pathlib.Path(__file__).parents[2]
 _FOLDER = _ROOT / 'notebooks'
 _NAMES = sorted(path.stem for path in _FOLDER.glob('[0-9][0-9]_*.py'))
@@ -58,6 +60,7 @@ def test_notebook_runs(name, shared, tmp_path, monkeypatch):
   monkeypatch.setenv('NG_JAX_SMOKE', '1')
   monkeypatch.setenv('NG_JAX_DATA', str(shared / 'data'))
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+  monkeypatch.setenv('XLA_FLAGS', programs.RUNS)
   monkeypatch.setenv('PYTHONPATH', f'{_ROOT}{os.pathsep}')
   notebook = nbformat.read(_FOLDER / f'{name}.ipynb', as_version=4)
   client = nbclient.NotebookClient(

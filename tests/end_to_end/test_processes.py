@@ -96,7 +96,6 @@ def assert_alike(one, two, *, tolerance):
     ('inr_classification', 'gnn', True),
     ('inr_editing', 'gnn', False),
     ('cnn_generalization', 'gnn', True),
-    ('cnn_generalization', 'transformer', False),
   ],
 )
 def test_two_processes_train_as_one(binary, config, by_flags, shared, tmp_path):

@@ -19,6 +19,7 @@ from ng_jax import graphs
 from ng_jax import models
 from ng_jax import networks
 from ng_jax import specs
+from tests import programs
 
 
 @pytest.mark.slow
@@ -42,7 +43,7 @@ def test_float32_gradient_equals_float64(
     {'params': jax.random.key(2)}, encode(weights)
   )
 
-  @jax.jit
+  @programs.usual_jit
   @jax.grad
   def gradient(params: Any, constants: Any, weights: Any) -> jax.Array:
     values = {'params': params, 'constants': constants}

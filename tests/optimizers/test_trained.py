@@ -14,6 +14,7 @@ from sklearn import datasets
 
 from ng_jax import optimizers
 from ng_jax import specs
+from tests import programs
 
 _NAMES = tuple(
   f'{kind}_fashion_mnist' for kind in ('ff', 'lstm', 'nfn', 'ng_gnn', 'ng_t')
@@ -56,7 +57,7 @@ def _accuracy(tx: Any) -> float:
     updates, state = tx.update(gradients, state, params, value=loss)
     return (optax.apply_updates(params, updates), state), None
 
-  @jax.jit
+  @programs.usual_jit
   def run(key: jax.Array) -> jax.Array:
     params = _MODULE.init(key, x[:2])['params']
     start = (params, tx.init(params))
