@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers meet damaged files: they read them or say in one ValueError why not.
 
-2,000 inputs a reader in the quick tests and 100,000 in the slow ones, which
-stop after ten seconds of processor time each. They are the same ones every time;
-NG_JAX_FUZZ=1 draws others. What reads a whole zoo, builds a
-model or opens a store for each input (`targets.WHOLE`) gets fewer; its parts
-are among the rest.
+2,000 inputs a reader in the quick tests; in the slow ones 100,000, or as many
+as ten seconds of processor time allow. They are the same ones every time;
+NG_JAX_FUZZ=1 draws others. What reads a whole zoo, builds a model or opens a
+store for each input (`targets.WHOLE`) gets fewer; its parts are among the rest.
 Memory is held to the rule of `ng_jax.files`, see also `test_bombs.py`.
 """
 
