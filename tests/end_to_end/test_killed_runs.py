@@ -110,8 +110,14 @@ def whole_runs(shared):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('experiment', EXPERIMENTS)
-@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+  ('number', 'experiment'),
+  [
+    *((signal.SIGKILL, experiment) for experiment in EXPERIMENTS),
+    (signal.SIGTERM, 'inr_classification'),
+    (signal.SIGTERM, 'learned_optimizer'),
+  ],
+)
 def test_killed_in_training(number, experiment, whole_runs, shared, tmp_path):
   expected = whole_runs(experiment)
   workdir = tmp_path / 'run'

@@ -2,7 +2,7 @@
 """Readers meet damaged files: they read them or say in one ValueError why not.
 
 2,000 inputs a reader in the quick tests; in the slow ones 100,000, or as many
-as ten seconds of processor time allow. They are the same ones every time;
+as six seconds of processor time allow. They are the same ones every time;
 NG_JAX_FUZZ=1 draws others. What reads a whole zoo, builds a model or opens a
 store for each input (`targets.WHOLE`) gets fewer; its parts are among the rest.
 Memory is held to the rule of `ng_jax.files`, see also `test_bombs.py`.
@@ -23,7 +23,7 @@ from tests.fuzz import targets
 # Inputs of one example of hypothesis, whose own work takes longer than theirs.
 _OF_AN_EXAMPLE = 200
 _QUICK, _QUICK_WHOLE = 2_000, 10
-_MANY, _MAX_SECONDS, _MAX_SECONDS_WHOLE = 100_000, 10.0, 10.0
+_MANY, _MAX_SECONDS, _MAX_SECONDS_WHOLE = 100_000, 6.0, 6.0
 _MAX_MESSAGE = 20_000
 # A reader takes at most so many times the size of its file, and so much.
 _TIMES, _BYTES = 8, 64 * 2**20
