@@ -8,8 +8,8 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow lint types format benchmark notebooks \
-  docs clean
+.PHONY: help venv demo test test-slow test-repeated lint types format \
+  benchmark notebooks docs clean
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
@@ -20,7 +20,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --progress-bar off \
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
-	  | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "%-12s%s\n", $$1, $$2}'
+	  | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "%-15s%s\n", $$1, $$2}'
 	@echo
 	@echo 'Variables: PYTHON=python3 makes the environment, VENV=.venv is its'
 	@echo 'folder, JOBS=2 is the number of test processes.'
@@ -48,13 +48,14 @@ $(STAMP): requirements.txt setup.py
 demo: $(STAMP)  ## Train on digits and print the test accuracy (minutes).
 	@$(BIN)/python experiments/demo.py
 
-test: lint types  ## Lint, check the types, run the tests that are not slow.
-	$(PYTEST) -m 'not slow' -n $(JOBS) --dist worksteal -q
+test: lint types  ## Lint, check the types, run the quick tests.
+	$(PYTEST) -m 'not slow and not repeated' -n $(JOBS) --dist worksteal -q
 
-# pytest leaves with 5 when no test is marked slow: nothing to run is no error.
 test-slow: $(STAMP)  ## Run the slow tests.
-	$(PYTEST) -m slow -n $(JOBS) --dist worksteal -q || { code=$$?; [ $$code -eq 5 ] \
-	  && echo 'No test is marked slow.' || exit $$code; }
+	$(PYTEST) -m 'slow and not repeated' -n $(JOBS) --dist worksteal -q
+
+test-repeated: $(STAMP)  ## Repeat quick tests for all models and options.
+	$(PYTEST) -m repeated -n $(JOBS) --dist worksteal -q
 
 lint: $(STAMP)  ## Check style and format.
 	$(BIN)/ruff check .

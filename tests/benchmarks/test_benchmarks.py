@@ -21,7 +21,7 @@ _ROWS = {
     'ng_t_layout_share',
     'ng_t_graphs',
   },
-  'scaling': {'ng_gnn_widths_slope', 'ng_t_batches_slope'},
+  'scaling': {'ng_t_widths_slope', 'ng_t_batches_slope'},
   'step_costs': {'ng_t_11_nodes'},
 }
 
@@ -35,7 +35,7 @@ def test_quick_run(name: str, tmp_path: pathlib.Path) -> None:
   if name == 'long_runs':
     command.append('--optimizers=gradient,ff')
   if name == 'scaling':
-    command.append(f'--picture={tmp_path / "picture.png"}')
+    command += ['--models=ng_t', f'--picture={tmp_path / "picture.png"}']
   result = subprocess.run(
     command,
     env=os.environ | {'PYTHONPATH': str(_ROOT), 'JAX_PLATFORMS': 'cpu'},

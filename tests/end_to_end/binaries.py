@@ -6,8 +6,6 @@ import pathlib
 import subprocess
 import sys
 
-from tests import programs
-
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -18,7 +16,6 @@ def environment(shared):
     'JAX_PLATFORMS': 'cpu',
     'PYTHONPATH': str(ROOT),
     'XDG_CACHE_HOME': str(shared / 'cache'),
-    'XLA_FLAGS': programs.RUNS,
   }
 
 

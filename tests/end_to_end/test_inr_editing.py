@@ -10,6 +10,8 @@ import safetensors.numpy
 from tests.end_to_end import binaries
 
 CONFIGS = binaries.ROOT / 'configs' / 'inr_editing'
+# One with a batch norm, one without.
+_ALL_MODES = ('gnn', 'mlp')
 
 
 @pytest.mark.slow
@@ -40,6 +42,8 @@ def test_train_evaluate_edit(model, shared, tmp_path):
   assert f'{model}.py' in config['_source']
   pictures = {path.name for path in (tmp_path / 'run/pictures').iterdir()}
   assert pictures == {'learning_curves.png', 'edited.png'}
+  if model not in _ALL_MODES:
+    return
   found = dict(line.split(': ') for line in run('evaluate'))
   for name in ('test_mse', 'no_edit_mse'):
     assert float(found[name]) == pytest.approx(last[name], rel=1e-4)

@@ -12,7 +12,7 @@ from ng_jax import graphs
 from ng_jax import specs
 from tests import example_networks
 from tests import padded_batches
-from tests import slowly
+from tests import repeats
 
 _NUM_GRAPHS = 2
 _FEATURES = 3
@@ -207,9 +207,9 @@ _LAYOUTS = {
 @pytest.mark.parametrize('layout', sorted(_LAYOUTS))
 @pytest.mark.parametrize(
   ('name', 'reverse'),
-  slowly.cases(
+  repeats.cases(
     itertools.product(('mlp', 'partial_skip', 'residual_norm'), (False, True)),
-    slow=lambda name, reverse: (name == 'partial_skip') != reverse,
+    quick=[('mlp', False), ('partial_skip', True)],
   ),
 )
 def test_values_move_as_loops_move_them(x64, name, reverse, layout):

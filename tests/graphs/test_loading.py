@@ -17,7 +17,7 @@ from ng_jax import models
 from ng_jax import networks
 from ng_jax import specs
 from ng_jax.graphs import prefetching
-from tests import slowly
+from tests import repeats
 
 _NUM = 30
 _PACKINGS = {
@@ -141,7 +141,9 @@ def test_resumed_is_uninterrupted_and_seeds_differ(name: str) -> None:
     loader.train(-1)
 
 
-@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('concatenation',)))
+@pytest.mark.parametrize(
+  'name', repeats.cases(_NAMES, repeats=('concatenation',))
+)
 def test_predictions_are_those_of_each_network_alone(
   x64: None, name: str
 ) -> None:

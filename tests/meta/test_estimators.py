@@ -14,7 +14,7 @@ from ng_jax.meta import horizons
 from ng_jax.meta import problems
 from ng_jax.meta.estimators import perturbations
 from ng_jax.meta.estimators import sources
-from tests import slowly
+from tests import repeats
 from tests.meta import influence_balancing as balancing
 from tests.meta import small_task
 
@@ -257,7 +257,10 @@ def test_sign_delta_keeps_the_direction_of_each_particle(learning):
   assert_equal(run(full, theta, pixels, 1)[0], b)
 
 
-@pytest.mark.parametrize('reduction', ['last', 'min', 'last_recompute'])
+@pytest.mark.parametrize(
+  'reduction',
+  repeats.cases(['last', 'min', 'last_recompute'], repeats=('min',)),
+)
 def test_reductions_of_full_es(learning, reduction):
   problem, pixels, theta = learning
   estimator = estimators.FullEs(
@@ -374,7 +377,9 @@ def test_greedy_particles_are_averaged_and_steps_are_summed():
   assert_close(found, mean)
 
 
-@pytest.mark.parametrize('first_order', [True, False])
+@pytest.mark.parametrize(
+  'first_order', repeats.cases([True, False], repeats=(False,))
+)
 def test_greedy_is_the_sum_of_windows_of_one_step(first_order):
   pixels, theta = small_task.make_pixels(), _OPTIMIZER.init(jax.random.key(5))
   problem = make_learning()
@@ -412,8 +417,8 @@ def test_greedy_windows_add_up_to_a_greedy_episode(learning):
 
 @pytest.mark.parametrize(
   'name',
-  slowly.cases(
-    ['greedy', 'truncated_backprop', 'pes'], slow=['truncated_backprop']
+  repeats.cases(
+    ['greedy', 'truncated_backprop', 'pes'], repeats=['truncated_backprop']
   ),
 )
 def test_a_single_particle_equals_a_mapped_one(learning, name):

@@ -10,7 +10,7 @@ import pytest
 from ng_jax import meta
 from ng_jax.meta import evaluation
 from ng_jax.meta import optimizees
-from tests import slowly
+from tests import repeats
 from tests.meta import learned_stand_in
 from tests.meta import tiny_pixels
 
@@ -53,7 +53,7 @@ def _loop(task, tx, seed, num_steps):
 
 
 @pytest.mark.parametrize(
-  'kind', slowly.cases(['adam', 'learned'], slow=['adam'])
+  'kind', repeats.cases(['adam', 'learned'], repeats=['adam'])
 )
 def test_the_scan_equals_a_loop(kind):
   make, theta = _adam, 1e-2
@@ -76,7 +76,7 @@ def test_the_scan_equals_a_loop(kind):
 
 
 @pytest.mark.parametrize(
-  'task', slowly.cases([_TASK, _CNN], slow=[_CNN]), ids=['mlp', 'cnn']
+  'task', repeats.cases([_TASK, _CNN], repeats=[_CNN]), ids=['mlp', 'cnn']
 )
 def test_seeds_side_by_side_equal_single_ones(task):
   together, after, single = (

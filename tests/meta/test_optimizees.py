@@ -14,6 +14,7 @@ from ng_jax import specs
 from ng_jax import testing
 from ng_jax.meta import linen_optimizees
 from ng_jax.meta import optimizees
+from tests import repeats
 
 # Section 4.1 and 4.5 of the experiments: numbers of weights.
 _NUM_WEIGHTS = {
@@ -68,7 +69,7 @@ def test_numbers_of_weights(name):
   assert optimizees.count_weights(task.network) == _NUM_WEIGHTS[name]
 
 
-@pytest.mark.parametrize('name', _TINY)
+@pytest.mark.parametrize('name', repeats.cases(_TINY, repeats=('group norm',)))
 def test_the_spec_describes_the_weights(name, x64):
   network, shape = _TINY[name]
   spec = network.spec

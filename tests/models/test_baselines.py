@@ -17,7 +17,7 @@ from ng_jax.models.baselines import chains
 from ng_jax.models.baselines import statnn
 from ng_jax.weights import statistics
 from tests import example_networks
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 
 _SPEC = specs.mlp((2, 5, 7, 3))
@@ -44,13 +44,13 @@ def _function(name, spec, **options):
 
 @pytest.mark.parametrize(
   'spec',
-  slowly.cases([_SPEC, _LONG], slow=[_LONG]),
+  repeats.cases([_SPEC, _LONG], repeats=[_LONG]),
   ids=['three', 'four'],
 )
 @pytest.mark.parametrize(
   'options',
   [
-    {},
+    pytest.param({}, marks=pytest.mark.repeated),
     {'set_layer': 'deep_sets', 'pooling': 'mean', 'add_skip': True},
     {'diagonal': True, 'pooling': 'sum', 'batch_norm': False},
   ],
@@ -75,7 +75,7 @@ def test_dws_updates_are_equivariant(x64, spec, options):
 
 @pytest.mark.parametrize('name', ['dws', 'statnn'])
 @pytest.mark.parametrize(
-  'spec', slowly.cases([_SPEC, _LONG], slow=[_LONG]), ids=['three', 'four']
+  'spec', repeats.cases([_SPEC, _LONG], repeats=[_LONG]), ids=['three', 'four']
 )
 def test_predictions_are_invariant(x64, name, spec):
   predict = _function(name, spec)
@@ -129,8 +129,8 @@ def test_an_mlp_writes_what_it_reads():
 
 @pytest.mark.parametrize(
   'name',
-  slowly.cases(
-    ['dws', 'dws_edit', 'mlp', 'mlp_edit'], slow=['dws', 'dws_edit']
+  repeats.cases(
+    ['dws', 'dws_edit', 'mlp', 'mlp_edit'], repeats=['dws', 'dws_edit']
   ),
 )
 def test_statistics_normalise_each_layer(x64, name):
@@ -285,7 +285,7 @@ def test_statnn_reads_mixed_batches():
 
 
 @pytest.mark.parametrize(
-  'name', [pytest.param('dws', marks=pytest.mark.slow), 'mlp']
+  'name', [pytest.param('dws', marks=pytest.mark.repeated), 'mlp']
 )
 def test_padding_does_not_enter_batch_statistics(name):
   model = readers.create(name, _SPEC)

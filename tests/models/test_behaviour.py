@@ -12,7 +12,7 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.weights import statistics
 from tests import example_networks
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -36,9 +36,9 @@ def _graph(spec, num=2, **options):
 @pytest.mark.parametrize(
   # Operation by operation, DWSNets take half a minute.
   'name',
-  slowly.cases(
+  repeats.cases(
     [name for name in _NAMES if name != 'dws'],
-    slow=lambda name: name != 'statnn',
+    quick=('statnn',),
   ),
 )
 def test_as_an_nnx_module_without_jit(name):
@@ -74,7 +74,9 @@ def _only(wanted, tree):
   }
 
 
-@pytest.mark.parametrize('name', slowly.cases(_WITH_DROPOUT, slow=('dws',)))
+@pytest.mark.parametrize(
+  'name', repeats.cases(_WITH_DROPOUT, repeats=('dws', 'nfn'))
+)
 def test_dropout_differs_between_graphs_and_keys(name):
   spec = _SIREN.spec
   model = readers.create(name, spec, dropout=0.5)
@@ -101,7 +103,7 @@ def test_dropout_differs_between_graphs_and_keys(name):
 
 
 @pytest.mark.parametrize(
-  'name', slowly.cases(_NAMES, slow=('dws', 'nfn', 'ng_t'))
+  'name', repeats.cases(_NAMES, repeats=('dws', 'nfn', 'ng_t'))
 )
 def test_bfloat16_runs_and_is_close(name):
   spec = _SIREN.spec
@@ -122,7 +124,7 @@ def test_bfloat16_runs_and_is_close(name):
 
 
 @pytest.mark.parametrize(
-  'name', slowly.cases(sorted(readers.GRAPH_MODELS), slow=('ng_gnn',))
+  'name', repeats.cases(sorted(readers.GRAPH_MODELS), repeats=('ng_gnn',))
 )
 def test_statistics_normalise_each_layer(x64, name):
   # Skips stay 1 and inputs 0; equal to normalising the weights oneself.
@@ -175,7 +177,9 @@ def test_statistics_normalise_each_layer(x64, name):
   np.testing.assert_allclose(segments, expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize('name', slowly.cases(_ANY_SIZE, slow=('dws',)))
+@pytest.mark.parametrize(
+  'name', repeats.cases(_ANY_SIZE, repeats=('dws', 'nfn'))
+)
 def test_one_compilation_per_spec_and_batch_size(name):
   traced = []
   first, second = specs.mlp((2, 4, 3, 2)), specs.mlp((2, 3, 5, 2))

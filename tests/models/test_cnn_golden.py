@@ -15,7 +15,7 @@ from ng_jax import graphs
 from ng_jax import models
 from ng_jax.models import official
 from ng_jax.models.official import inputs_cnn
-from tests import slowly
+from tests import repeats
 from tests.models import recorded
 
 _CASES = tuple(name for name in recorded.CASES if name.startswith('cnn_'))
@@ -37,7 +37,7 @@ def _alone(case):
 @pytest.mark.parametrize(
   'name',
   [
-    pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow)
+    pytest.param(name, marks=() if name in _QUICK else pytest.mark.repeated)
     for name in _CASES
   ],
 )
@@ -55,9 +55,9 @@ def test_float64_predictions_of_single_graphs_by_blocks(x64, name):
 
 @pytest.mark.parametrize(
   'name',
-  slowly.cases(
+  repeats.cases(
     ['cnn_gnn_linsep', 'cnn_gnn_mean_all', 'cnn_rt_linsep'],
-    slow=['cnn_gnn_linsep', 'cnn_rt_linsep'],
+    repeats=['cnn_gnn_linsep', 'cnn_rt_linsep'],
   ),
 )
 def test_float64_predictions_of_a_concatenated_batch(x64, name):

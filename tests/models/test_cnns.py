@@ -2,6 +2,7 @@
 """Models on CNNs: their options, symmetry, and batches of any architectures."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from ng_jax import testing
 from ng_jax.weights import statistics
 from tests import example_networks
 from tests import padded_batches
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 
 _POOLED = networks.Cnn(
@@ -30,7 +31,7 @@ _FLAT = networks.Cnn(
   (2, 3, 4), (3, 3), num_classes=3, reduction='flatten', map_size=(1, 2)
 )
 _NAMES = sorted(readers.GRAPH_MODELS)
-_QUICK = ('separate-reverse', 'repeat')
+_QUICK = [('ng_gnn', 'separate-reverse'), ('ng_t', 'repeat')]
 _OPTIONS = {
   'plain': (_POOLED, {}, {}),
   'activations': (_POOLED, {}, {'activation_embedding': True}),
@@ -71,9 +72,9 @@ def _make(name, network, shape, options, seed=0):
 
 
 @pytest.mark.parametrize(
-  'case', slowly.cases(sorted(_OPTIONS), slow=lambda case: case not in _QUICK)
+  ('name', 'case'),
+  repeats.cases(itertools.product(_NAMES, sorted(_OPTIONS)), quick=_QUICK),
 )
-@pytest.mark.parametrize('name', _NAMES)
 def test_both_paths_and_hidden_permutations(x64, name, case):
   network, shape, options = _OPTIONS[case]
   model, variables, topology = _make(name, network, shape, options)
@@ -180,7 +181,7 @@ def _park():
   return pairs
 
 
-@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_t',)))
+@pytest.mark.parametrize('name', repeats.cases(_NAMES, repeats=('ng_t',)))
 def test_random_architectures_in_one_batch(x64, name):
   # Alone, in either layout, and among other neighbours: the same predictions.
   pairs = _park()
@@ -229,7 +230,7 @@ def test_random_architectures_in_one_batch(x64, name):
 
 
 @pytest.mark.allow_nans
-@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_gnn',)))
+@pytest.mark.parametrize('name', repeats.cases(_NAMES, repeats=('ng_gnn',)))
 def test_padding_is_not_seen(x64, name):
   stats = statistics.Statistics(
     (0.1, -0.2, 0.3, 0.1), (0.5, 1.5, 2.0, 0.7), (0.1, 0.2, -0.1, 0.3),
@@ -303,7 +304,7 @@ def test_statistics_leave_the_padding_of_kernels_alone(x64, name):
   np.testing.assert_allclose(segments, expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_t',)))
+@pytest.mark.parametrize('name', repeats.cases(_NAMES, repeats=('ng_t',)))
 def test_attention_shares_a_batch_with_others(x64, name):
   made = [
     example_networks.attention().spec,

@@ -17,7 +17,7 @@ from ng_jax import testing
 from ng_jax.weights import statistics
 from tests import example_networks
 from tests import padded_batches
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -88,7 +88,7 @@ def test_permuted_weights_get_the_permuted_update(x64, name, options):
 
 @pytest.mark.parametrize(
   ('name', 'example'),
-  slowly.cases(
+  repeats.cases(
     [
       ('ng_gnn_edit', 'attention'),
       ('ng_gnn_edit', 'conv'),
@@ -98,7 +98,7 @@ def test_permuted_weights_get_the_permuted_update(x64, name, options):
       ('ng_t_edit', 'partial_skip'),
       ('ng_t_edit', 'residual_norm'),
     ],
-    slow=lambda name, example: example != 'partial_skip',
+    repeats=lambda name, example: example != 'partial_skip',
   ),
 )
 def test_networks_that_are_no_chains(x64, name, example):
@@ -176,7 +176,7 @@ def test_each_layer_has_its_scale(x64, name):
     )
 
 
-@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('ng_t_edit',)))
+@pytest.mark.parametrize('name', repeats.cases(_NAMES, repeats=('ng_t_edit',)))
 def test_normalised_updates_are_in_units_of_the_layer(x64, name):
   _, model, variables = _editor(name, statistics=_STATISTICS)
   # Constants are drawn at random; normalising uses the options.
@@ -212,14 +212,14 @@ def test_normalised_updates_are_in_units_of_the_layer(x64, name):
 @pytest.mark.allow_nans
 @pytest.mark.parametrize(
   ('name', 'options', 'layout'),
-  slowly.cases(
+  repeats.cases(
     [
       ('ng_gnn_edit', {'num_probes': 3}, 'concatenated'),
       ('ng_gnn_edit', {'reverse_edges': False}, 'per graph'),
       ('ng_t_edit', {'max_nodes': 12}, 'concatenated'),
       ('ng_t_edit', {'edge_orientation': 'paper'}, 'per graph'),
     ],
-    slow=lambda name, options, layout: (
+    repeats=lambda name, options, layout: (
       (name == 'ng_gnn_edit') == (layout == 'concatenated')
     ),
   ),
@@ -277,14 +277,14 @@ def _shapes(name, **options):
 
 @pytest.mark.parametrize(
   ('name', 'num_probes', 'count'),
-  slowly.cases(
+  repeats.cases(
     [
       ('ng_t_edit', 0, 391112),
       ('ng_t_edit', 64, 408392),
       ('ng_gnn_edit', 0, 1186696),
       ('ng_gnn_edit', 64, 1221128),
     ],
-    slow=lambda name, num_probes, count: num_probes == 0,
+    repeats=lambda name, num_probes, count: num_probes == 0,
   ),
 )
 def test_editors_of_the_paper(name, num_probes, count):

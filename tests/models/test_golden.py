@@ -12,7 +12,7 @@ import pytest
 
 from ng_jax import graphs
 from ng_jax.models.official import recordings
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 from tests.models import recorded
 
@@ -33,10 +33,8 @@ _QUICK = (
   'stat_net',
 )
 _QUICK_GRADIENTS = (
-  'edit_gnn_rev',
   'edit_rt_probe',
   'inr_gnn_concat_edges',
-  'nfn_np_normalize',
   'onfn_hnp',
   'stat_net',
 )
@@ -66,9 +64,7 @@ def _segments(case, graph):
   return case.reader.name_outputs(result)
 
 
-@pytest.mark.parametrize(
-  'name', slowly.cases(_IN_FLOAT64, slow=lambda name: name not in _QUICK)
-)
+@pytest.mark.parametrize('name', repeats.cases(_IN_FLOAT64, quick=_QUICK))
 def test_float64_outputs(x64, name):
   # What float32 cannot see: epsilons, floors of standard deviations.
   case = recorded.build(name, np.float64)
@@ -102,7 +98,7 @@ def test_float64_outputs(x64, name):
 
 @pytest.mark.parametrize(
   'name',
-  slowly.cases(recorded.CASES, slow=lambda name: name not in _QUICK_GRADIENTS),
+  repeats.cases(recorded.CASES, quick=_QUICK_GRADIENTS),
 )
 def test_float32_outputs_and_gradients(name):
   recorded.check_float32(name)
@@ -117,7 +113,7 @@ _SEGMENT_GRADIENTS = tuple(
 
 @pytest.mark.parametrize(
   'name',
-  slowly.cases(_SEGMENT_GRADIENTS, slow=lambda name: name != 'inr_rt_rev'),
+  repeats.cases(_SEGMENT_GRADIENTS, quick=('inr_rt_rev',)),
 )
 def test_float32_gradients_by_segments(name):
   recorded.check_float32(name, view=graphs.flatten)
@@ -127,8 +123,8 @@ def test_float32_gradients_by_segments(name):
   'name',
   [
     'inr_gnn_base',
-    pytest.param('cnn_gnn_base', marks=pytest.mark.slow),
-    pytest.param('cnn_rt_base', marks=pytest.mark.slow),
+    pytest.param('cnn_gnn_base', marks=pytest.mark.repeated),
+    pytest.param('cnn_rt_base', marks=pytest.mark.repeated),
   ],
 )
 def test_float32_gradients_of_graphs_alone(name):

@@ -20,11 +20,14 @@ from ng_jax import models
 from ng_jax import networks
 from ng_jax import specs
 from tests import programs
+from tests import repeats
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('path', ['blocks', 'segments'])
-@pytest.mark.parametrize('modulation', ['film', 'concat'])
+@pytest.mark.parametrize(
+  'modulation', repeats.cases(['film', 'concat'], quick=('film',))
+)
 def test_float32_gradient_equals_float64(
   x64: None, modulation: str, path: str
 ) -> None:

@@ -17,7 +17,7 @@ from ng_jax.layers import nfn_embed
 from ng_jax.weights import statistics
 from tests import chain_networks
 from tests import example_networks
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 
 _MLP = specs.mlp((2, 4, 5, 3, 2), 'sine')
@@ -92,7 +92,7 @@ _TOLD_APART = [
 ]
 
 
-@pytest.mark.parametrize('network', slowly.cases(_SPECS, slow=('mlp',)))
+@pytest.mark.parametrize('network', repeats.cases(_SPECS, repeats=('mlp',)))
 @pytest.mark.parametrize(('variant', 'options', 'apart'), _TOLD_APART)
 def test_predictions_are_invariant(x64, variant, options, apart, network):
   spec = _SPECS[network]
@@ -109,8 +109,11 @@ def test_predictions_are_invariant(x64, variant, options, apart, network):
     assert (difference > 1e-6) if apart else (difference < 1e-10), end
 
 
-@pytest.mark.parametrize('network', slowly.cases(_SPECS, slow=('cnn',)))
-@pytest.mark.parametrize(('variant', 'options', 'apart'), _TOLD_APART)
+@pytest.mark.parametrize('network', repeats.cases(_SPECS, repeats=('cnn',)))
+@pytest.mark.parametrize(
+  ('variant', 'options', 'apart'),
+  repeats.cases(_TOLD_APART, repeats=_TOLD_APART[:1]),
+)
 def test_edits_are_equivariant(x64, variant, options, apart, network):
   spec = _SPECS[network]
   run = _runner('nfn_edit', spec, variant=variant, **options)
@@ -289,7 +292,9 @@ def test_statistics_of_another_depth():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['nfn', 'nfn_edit'])
+@pytest.mark.parametrize(
+  'name', repeats.cases(['nfn', 'nfn_edit'], quick=('nfn',))
+)
 def test_gradients_reach_every_parameter(name):
   for variant in ('np', 'hnp', 'np_pos'):
     model = readers.create(name, _CNN, variant=variant)

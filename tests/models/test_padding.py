@@ -9,7 +9,7 @@ import pytest
 from ng_jax import graphs
 from ng_jax import networks
 from tests import padded_batches
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -30,7 +30,7 @@ def _batch(flat, layout, rubbish):
 @pytest.mark.allow_nans
 @pytest.mark.parametrize(
   ('name', 'options', 'layouts'),
-  slowly.cases(
+  repeats.cases(
     [
       (
         'ng_gnn',
@@ -70,7 +70,7 @@ def _batch(flat, layout, rubbish):
       ),
       ('probing', {}, ('concatenated', 'per graph')),
     ],
-    slow=lambda name, options, layouts: len(layouts) == 1,
+    repeats=lambda name, options, layouts: len(layouts) == 1 or name == 'ng_t',
   ),
   ids=['gnn', 'gnn-batch-mean', 't', 't-edges', 't-token', 'probing'],
 )

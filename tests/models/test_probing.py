@@ -11,7 +11,7 @@ from ng_jax import networks
 from ng_jax import testing
 from tests import padded_batches
 from tests import probed_networks
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 
 _NAMES = ('ng_gnn', 'ng_t', 'probing')
@@ -47,7 +47,7 @@ def _inputs(network, num=_NUM):
 
 @pytest.mark.parametrize(
   ('name', 'network', 'options'),
-  slowly.cases(
+  repeats.cases(
     [
       ('ng_gnn', 'conv', {'probe_source': 'generator'}),
       ('ng_gnn', 'mlp', {'probe_projection': 'role'}),
@@ -57,7 +57,7 @@ def _inputs(network, num=_NUM):
       ('probing', 'conv', {'probe_source': 'generator'}),
       ('probing', 'mlp', {'probe_source': 'uniform'}),
     ],
-    slow=lambda name, network, options: (name, network) == ('ng_t', 'conv'),
+    repeats=lambda name, network, options: (name, network) == ('ng_t', 'conv'),
   ),
 )
 def test_hidden_neurons_have_no_order(x64, name, network, options):
@@ -86,14 +86,14 @@ def test_hidden_neurons_have_no_order(x64, name, network, options):
 @pytest.mark.allow_nans
 @pytest.mark.parametrize(
   ('name', 'network', 'options'),
-  slowly.cases(
+  repeats.cases(
     [
       ('ng_gnn', 'siren', {}),
       ('ng_gnn', 'conv', {'probe_projection': 'role'}),
       ('ng_t', 'siren', {'probe_projection': 'role'}),
       ('probing', 'conv', {}),
     ],
-    slow=lambda name, network, options: name != 'probing',
+    repeats=lambda name, network, options: name != 'probing',
   ),
 )
 def test_what_graphs_bring_replaces_the_models_own(x64, name, network, options):
@@ -188,9 +188,9 @@ def _mixed_batch(layout, *, with_activations=True):
 
 @pytest.mark.parametrize(
   ('name', 'layout'),
-  slowly.cases(
+  repeats.cases(
     [('ng_gnn', 'concatenate'), ('ng_t', 'stack'), ('probing', 'concatenate')],
-    slow=[('ng_gnn', 'concatenate')],
+    repeats=[('ng_gnn', 'concatenate')],
   ),
 )
 def test_one_model_reads_several_depths(x64, name, layout):

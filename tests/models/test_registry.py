@@ -23,7 +23,7 @@ from ng_jax import testing
 from ng_jax.models.baselines import statnn
 from ng_jax.weights import summary
 from tests import padded_batches
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -97,7 +97,10 @@ def _assert_close(found, expected):
   )
 
 
-@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('dws', 'dws_edit')))
+@pytest.mark.parametrize(
+  'name',
+  repeats.cases(_NAMES, repeats=('dws', 'dws_edit', 'nfn_edit', 'ng_t_edit')),
+)
 def test_hidden_neurons_have_no_order(x64, name):
   _, _, run = _reader(name)
   weights = _weights()
@@ -121,9 +124,9 @@ def test_hidden_neurons_have_no_order(x64, name):
 @pytest.mark.parametrize(
   # Without jit every operation is compiled by itself, too many in DWSNets.
   'name',
-  slowly.cases(
+  repeats.cases(
     [name for name in _NAMES if not name.startswith('dws')],
-    slow=lambda name: name not in ('ng_gnn', 'statnn'),
+    repeats=lambda name: name not in ('ng_gnn', 'statnn'),
   ),
 )
 def test_alone_without_jit_as_in_a_batch_with_jit(x64, name):
@@ -170,10 +173,12 @@ def _real(result, layout):
 @pytest.mark.allow_nans
 @pytest.mark.parametrize(
   ('name', 'layout'),
-  slowly.cases(
+  repeats.cases(
     itertools.product(_NAMES, ('concatenate', 'stack')),
-    slow=lambda name, layout: (
-      _KINDS[name].reads_padding and (layout == 'stack') == (name == 'ng_gnn')
+    repeats=lambda name, layout: (
+      name == 'dws'
+      or _KINDS[name].reads_padding
+      and (layout == 'stack') == (name == 'ng_gnn')
     ),
   ),
 )
@@ -196,7 +201,9 @@ def test_padding_is_not_seen_or_refused(x64, name, layout):
 
 @pytest.mark.parametrize(
   'name',
-  slowly.cases(_NAMES, slow=('dws', 'dws_edit', 'nfn_edit', 'ng_t_edit')),
+  repeats.cases(
+    _NAMES, repeats=('dws', 'dws_edit', 'nfn', 'nfn_edit', 'ng_t_edit')
+  ),
 )
 def test_gradients_reach_every_parameter(x64, name):
   model, variables, _ = _reader(name)
@@ -223,7 +230,9 @@ def test_gradients_reach_every_parameter(x64, name):
   assert {path for path in without if not path.endswith(allowed)} == set()
 
 
-@pytest.mark.parametrize('name', slowly.cases(_NAMES, slow=('dws', 'dws_edit')))
+@pytest.mark.parametrize(
+  'name', repeats.cases(_NAMES, repeats=('dws', 'dws_edit'))
+)
 def test_saved_models_come_back(x64, tmp_path, name):
   model, variables, _ = _reader(name)
   ng_jax.save_pretrained(tmp_path, model, variables, spec=_SPEC)

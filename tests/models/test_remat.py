@@ -13,20 +13,20 @@ from ng_jax import networks
 from ng_jax.train import classification_config
 from ng_jax.train import classification_variants
 from ng_jax.train import reading
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 
 _NETWORK = networks.Cnn(
   (2, 3, 2, 4), (3, 1, 1), ('gelu', 'none', 'tanh'), 3, (-1, -1, 0)
 )
-_CASES = slowly.cases(
+_CASES = repeats.cases(
   [
     ('ng_gnn', 'blocks'),
     ('ng_gnn_edit', 'segments'),
     ('ng_t', 'segments'),
     ('ng_t_edit', 'blocks'),
   ],
-  slow=lambda name, layout: (name, layout) != ('ng_gnn', 'blocks'),
+  repeats=lambda name, layout: name != 'ng_gnn',
 )
 
 
@@ -45,6 +45,7 @@ def _gradient(model: Any, graph: Any) -> Any:
   return jax.value_and_grad(loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('name', 'layout'), _CASES)
 def test_same_params_same_dropout_same_gradients(
   x64: None, name: str, layout: str
@@ -75,7 +76,9 @@ def test_same_params_same_dropout_same_gradients(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['ng_gnn', 'ng_t'])
+@pytest.mark.parametrize(
+  'name', repeats.cases(['ng_gnn', 'ng_t'], quick=('ng_gnn',))
+)
 def test_less_memory(name: str) -> None:
   network = networks.Mlp((2, 16, 16, 2))
   graph = graphs.encode(

@@ -14,7 +14,7 @@ import pytest
 from ng_jax.models import official
 from ng_jax.models.official import recordings
 from ng_jax.models.official import reruns
-from tests import slowly
+from tests import repeats
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _GOLDEN = _ROOT / 'tests' / 'golden'
@@ -114,7 +114,9 @@ def test_files_of_every_family(x64, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('dtype', ['float64', 'float32'])
+@pytest.mark.parametrize(
+  'dtype', repeats.cases(['float64', 'float32'], quick=('float64',))
+)
 def test_the_binary(tmp_path, dtype):
   names = (
     'cnn_rt_mean_all',
@@ -179,7 +181,7 @@ def _gradients(name, **changes):
 
 @pytest.mark.parametrize(
   'name',
-  slowly.cases(
+  repeats.cases(
     [
       'cnn_gnn_rev',
       'dws_cls',
@@ -190,7 +192,7 @@ def _gradients(name, **changes):
       'nfn_transfer',
       'onfn_hnp',
     ],
-    slow=('cnn_gnn_rev', 'dws_cls', 'inr_rt_cls', 'onfn_hnp'),
+    repeats=('cnn_gnn_rev', 'dws_cls', 'inr_rt_cls', 'onfn_hnp'),
   ),
 )
 def test_places_lead_back_to_official_names(name):

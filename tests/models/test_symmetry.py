@@ -10,7 +10,7 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax import testing
 from tests import example_networks
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 
 _SIREN = networks.Siren((2, 5, 7, 3))
@@ -94,14 +94,14 @@ def test_without_positions_inputs_have_no_order_either(x64, name):
 
 @pytest.mark.parametrize(
   ('name', 'example'),
-  slowly.cases(
+  repeats.cases(
     [
       ('ng_gnn', 'conv'),
       ('ng_gnn', 'partial_skip'),
       ('ng_t', 'attention'),
       ('ng_t', 'residual_norm'),
     ],
-    slow=lambda name, example: example in ('conv', 'residual_norm'),
+    repeats=lambda name, example: example in ('conv', 'residual_norm'),
   ),
 )
 def test_networks_that_are_no_chains(x64, name, example):

@@ -12,7 +12,7 @@ import pytest
 from ng_jax import networks
 from ng_jax import specs
 from ng_jax import testing
-from tests import slowly
+from tests import repeats
 
 _GOLDEN = pathlib.Path(__file__).resolve().parents[1] / 'golden'
 # Residuals over fewer, and over more, channels than their target has.
@@ -80,7 +80,7 @@ def test_outputs_equal_the_reference(number):
 
 @pytest.mark.parametrize(
   'network',
-  slowly.cases([_RESIDUAL, _FLAT], slow=[_RESIDUAL]),
+  repeats.cases([_RESIDUAL, _FLAT], repeats=[_RESIDUAL]),
   ids=['pool', 'flat'],
 )
 def test_the_spec_knows_the_symmetry(x64, network):

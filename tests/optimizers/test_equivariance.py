@@ -14,7 +14,7 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.optimizers import per_parameter
 from ng_jax.optimizers import trees
-from tests import slowly
+from tests import repeats
 from tests.optimizers import tiny
 
 _NUM_STEPS = 20
@@ -117,9 +117,9 @@ def _largest_differences(
 
 @pytest.mark.parametrize(
   ('name', 'network'),
-  slowly.cases(
+  repeats.cases(
     itertools.product((*_NAMES, *_GRAPH_NAMES), sorted(_NETWORKS)),
-    slow=lambda name, network: (network == 'mlp') == (name == 'ng_gnn'),
+    repeats=lambda name, network: (network == 'mlp') == (name == 'ng_gnn'),
   ),
 )
 def test_trajectories_permute(name, network, x64):

@@ -19,7 +19,7 @@ from ng_jax.optimizers import recurrent
 from ng_jax.optimizers import trees
 from tests import example_networks
 from tests import linen_networks
-from tests import slowly
+from tests import repeats
 from tests.optimizers import tiny
 
 _BY_ROLE = {'nfn': {'share': 'role'}}
@@ -47,9 +47,9 @@ _LAYOUTS = {
 }
 _QUICK = {
   'google_nfn': ('flattened',),
-  'nfn': ('conv', 'skips'),
-  'ng_gnn': ('fused_attention', 'partial_skip', 'large kernels'),
-  'ng_t': ('attention', 'flattened'),
+  'nfn': ('conv',),
+  'ng_gnn': ('partial_skip', 'large kernels'),
+  'ng_t': ('attention',),
 }
 
 
@@ -66,9 +66,9 @@ def _update(
 
 @pytest.mark.parametrize(
   ('name', 'layout'),
-  slowly.cases(
+  repeats.cases(
     itertools.product(sorted(tiny.NEED_SPEC), sorted(_LAYOUTS)),
-    slow=lambda name, layout: layout not in _QUICK[name],
+    repeats=lambda name, layout: layout not in _QUICK[name],
   ),
 )
 def test_every_layout_is_updated(name, layout):
@@ -179,7 +179,10 @@ def test_inferred_specs_of_users_networks(name, kind):
   assert str(alike) == str(jax.make_jaxpr(update)(params))
 
 
-@pytest.mark.parametrize('name', ['lstm', 'nfn', 'ng_gnn', 'ng_t'])
+@pytest.mark.parametrize(
+  'name',
+  repeats.cases(['lstm', 'nfn', 'ng_gnn', 'ng_t'], quick=('lstm', 'ng_gnn')),
+)
 def test_arrays_outside_the_spec_are_updated_without_context(name):
   """What the head makes of their own features alone."""
   spec = tiny.MLP.spec

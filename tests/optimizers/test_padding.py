@@ -20,7 +20,7 @@ from ng_jax.optimizers import graph_inputs
 from ng_jax.optimizers import graph_reading
 from ng_jax.optimizers import kernel_grid
 from tests import example_networks
-from tests import slowly
+from tests import repeats
 from tests.optimizers import tiny
 
 # Kernels of all kinds: odd, even, flat, larger than the grid, and none.
@@ -85,7 +85,9 @@ def _padded_nodes(
   return {name: values.reshape(-1, 350) for name, values in found.items()}
 
 
-@pytest.mark.parametrize('reverse', slowly.cases([False, True], slow=[False]))
+@pytest.mark.parametrize(
+  'reverse', repeats.cases([False, True], repeats=[False])
+)
 def test_projection_equals_that_of_padded_features(reverse, x64):
   spec = _CNN.spec
   inputs = _inputs(spec)

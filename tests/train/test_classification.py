@@ -38,7 +38,7 @@ def final_state(workdir):
     return step, store.metrics(step)
 
 
-@pytest.mark.slow
+@pytest.mark.repeated
 def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
   whole, parts = tmp_path / 'whole', tmp_path / 'parts'
   config.num_steps = 6

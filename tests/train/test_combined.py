@@ -13,6 +13,7 @@ from ng_jax.data import inr
 from ng_jax.data.cnn_zoo import variants as zoo_variants
 from ng_jax.train import generalization
 from ng_jax.train import generalization_variants
+from tests import repeats
 
 pytest.importorskip('tensorflow_datasets')
 
@@ -79,7 +80,9 @@ def test_joins_all_networks_of_the_folder(sets):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('model', ['ng_gnn', 'ng_t'])
+@pytest.mark.parametrize(
+  'model', repeats.cases(['ng_gnn', 'ng_t'], quick=('ng_gnn',))
+)
 def test_trains_on_both_kinds_in_one_batch(sets, model, tmp_path):
   found = generalization.run(_config(sets, model), tmp_path)
   assert 0 <= found['test_accuracy'] <= 1

@@ -17,7 +17,7 @@ from ng_jax.train import evaluate
 from ng_jax.train import metrics
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
-from tests import slowly
+from tests import repeats
 from tests.models import readers
 from tests.train import numpy_siren
 
@@ -69,7 +69,7 @@ def test_error_of_a_rendering(x64, variant, channels):
 
 
 @pytest.mark.parametrize(
-  'name', slowly.cases(_EDITORS, slow=('dws_edit', 'ng_t_edit'))
+  'name', repeats.cases(_EDITORS, repeats=('dws_edit', 'ng_t_edit'))
 )
 def test_loss_is_the_error_of_the_edited_networks(name):
   model, variables = make_model(name)
@@ -184,7 +184,7 @@ def test_evaluation_counts_every_network_once(batch_size, microbatch_size):
 
 @pytest.mark.parametrize(
   'name',
-  slowly.cases(['dws_edit', 'ng_gnn_edit', 'ng_t_edit'], slow=['dws_edit']),
+  repeats.cases(['dws_edit', 'ng_gnn_edit', 'ng_t_edit'], repeats=['dws_edit']),
 )
 def test_the_whole_edit_does_not_see_the_order_of_neurons(x64, name):
   model, variables = make_model(name, dtype=np.float64)

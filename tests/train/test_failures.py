@@ -60,7 +60,8 @@ def whole(tmp_path_factory):
 
 # In the middle of a line, at a line, at an evaluation, at the end.
 @pytest.mark.parametrize(
-  'at', [3, 4, 5, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 7))]
+  'at',
+  [3, 4, 5, *(pytest.param(n, marks=pytest.mark.repeated) for n in (0, 7))],
 )
 def test_sigterm_saves_and_the_rerun_ends_with_the_same_numbers(
   at, whole, tmp_path
@@ -106,7 +107,8 @@ def damage(workdir, step, how):
 
 
 @pytest.mark.parametrize(
-  'how', ['truncate', 'array', pytest.param('delete', marks=pytest.mark.slow)]
+  'how',
+  ['truncate', 'array', pytest.param('delete', marks=pytest.mark.repeated)],
 )
 def test_damaged_checkpoint_falls_back_to_the_one_before(
   how, whole, tmp_path, caplog
@@ -143,7 +145,7 @@ def test_changed_config_is_refused_and_nothing_is_touched(tmp_path):
 
 @pytest.mark.allow_nans
 @pytest.mark.parametrize(
-  'value', [np.nan, pytest.param(1e30, marks=pytest.mark.slow)]
+  'value', [np.nan, pytest.param(1e30, marks=pytest.mark.repeated)]
 )
 def test_loss_that_is_not_finite_names_step_rows_and_checkpoint(
   value, tmp_path

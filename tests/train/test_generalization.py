@@ -24,7 +24,7 @@ from ng_jax.train import mixed_batches
 from ng_jax.train import regression
 from ng_jax.train import zoo_experiment
 from ng_jax.train import zoo_sources
-from tests import slowly
+from tests import repeats
 from tests.train import random_zoo
 from tests.train import runs
 
@@ -78,7 +78,7 @@ def _predict_alone(experiment, state, networks, rows):
 
 
 @pytest.mark.parametrize(
-  'model', slowly.cases(_MODELS, slow=('ng_gnn', 'ng_t'))
+  'model', repeats.cases(_MODELS, repeats=('ng_gnn', 'ng_t'))
 )
 def test_evaluation_is_exact_per_network(model, monkeypatch):
   zoo = random_zoo.make()
@@ -102,7 +102,9 @@ def test_evaluation_is_exact_per_network(model, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('model', ['ng_gnn', 'ng_t'])
+@pytest.mark.parametrize(
+  'model', repeats.cases(['ng_gnn', 'ng_t'], quick=('ng_gnn',))
+)
 def test_parts_change_nothing(model, monkeypatch):
   # The gradient of a batch is the same whatever parts it is worked on in.
   _use(monkeypatch, random_zoo.make())
@@ -122,7 +124,7 @@ def test_parts_change_nothing(model, monkeypatch):
   assert max(moved) < 2e-4  # A fifth of a step of Adam.
 
 
-@pytest.mark.slow
+@pytest.mark.repeated
 def test_resumed_run_equals_uninterrupted_to_the_bit(monkeypatch, tmp_path):
   _use(monkeypatch, random_zoo.make())
   config = _config()
@@ -193,7 +195,9 @@ def test_learns_what_the_weights_say(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('model', ['ng_gnn', 'ng_t'])
+@pytest.mark.parametrize(
+  'model', repeats.cases(['ng_gnn', 'ng_t'], quick=('ng_gnn',))
+)
 def test_the_ablation_does_not_see_activations(model, monkeypatch):
   plain = random_zoo.make()
   flipped = random_zoo.make(flip_activations=True)

@@ -30,7 +30,7 @@ def config(data_dir):
   return config
 
 
-@pytest.mark.slow
+@pytest.mark.repeated
 def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
   whole, parts = tmp_path / 'whole', tmp_path / 'parts'
   expected = editing.run(config, whole)

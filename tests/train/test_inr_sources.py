@@ -10,7 +10,7 @@ from ng_jax.train import classification
 from ng_jax.train import classification_variants
 from ng_jax.train import editing_data
 from ng_jax.train import editing_variants
-from tests import slowly
+from tests import repeats
 from tests.data import torch_trees
 
 pytest.importorskip('tensorflow_datasets')
@@ -34,7 +34,9 @@ def _convert(files, source, *, image_dir=''):
   )
 
 
-@pytest.mark.parametrize('converted', slowly.cases([True, False], slow=[False]))
+@pytest.mark.parametrize(
+  'converted', repeats.cases([True, False], repeats=[False])
+)
 def test_classification(files, converted):
   config = classification_variants.make_config('mlp', 'smoke')
   config.num_steps, config.eval_every, config.log_every = 2, 2, 2

@@ -22,6 +22,7 @@ from ng_jax.train import targets
 from ng_jax.train import zoo_experiment
 from ng_jax.train import zoo_sources
 from tests import linen_networks
+from tests import repeats
 from tests.data import zoo_files
 from tests.train import runs
 
@@ -113,7 +114,9 @@ def test_mixed_shapes_keep_their_classes(model, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('model', ['ng_gnn', 'ng_t'])
+@pytest.mark.parametrize(
+  'model', repeats.cases(['ng_gnn', 'ng_t'], quick=('ng_gnn',))
+)
 def test_mixed_shapes_learn_their_classes(model, tmp_path):
   zoo = tmp_path / 'zoo'
   zoo.mkdir()

@@ -9,6 +9,7 @@ import pytest
 from ng_jax import specs
 from ng_jax.weights import summary
 from tests import example_networks
+from tests import repeats
 from tests.models import readers
 
 _SPEC = specs.mlp((3, 4, 5, 1))
@@ -68,7 +69,12 @@ def test_zeros_of_padded_kernels_count(x64):
   )
 
 
-@pytest.mark.parametrize('name', sorted(example_networks.EXAMPLES))
+@pytest.mark.parametrize(
+  'name',
+  repeats.cases(
+    sorted(example_networks.EXAMPLES), quick=('attention', 'residual_norm')
+  ),
+)
 def test_any_network_has_statistics(name):
   spec = example_networks.EXAMPLES[name]().spec
   weights = readers.draw_weights(spec, num=2)
