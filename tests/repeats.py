@@ -19,7 +19,6 @@ def cases(
   *,
   quick: _Chosen | None = None,
   repeats: _Chosen | None = None,
-  mark: pytest.MarkDecorator = pytest.mark.repeated,
 ) -> list[Any]:
   """Marks the cases of a parametrized test that repeat the others.
 
@@ -28,7 +27,6 @@ def cases(
     quick: those that are not marked, or a function of the arguments that says
       whether they are.
     repeats: in place of `quick`, those that are.
-    mark: of the repeats.
 
   Returns:
     What `pytest.mark.parametrize` takes.
@@ -38,6 +36,6 @@ def cases(
   for value in values:
     arguments = value if isinstance(value, tuple) else (value,)
     is_chosen = chosen(*arguments) if callable(chosen) else value in chosen
-    marked = is_chosen == (quick is None)
-    found.append(pytest.param(*arguments, marks=mark if marked else ()))
+    marks = pytest.mark.repeated if is_chosen == (quick is None) else ()
+    found.append(pytest.param(*arguments, marks=marks))
   return found

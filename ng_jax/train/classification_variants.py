@@ -30,9 +30,9 @@ _DIGITS_MODELS: dict[str, dict[str, Any]] = {
 _SMOKE_MODELS: dict[str, dict[str, Any]] = {
   'ng_gnn': {'num_probes': 4, 'num_layers': 1, 'fourier_size': 16},
   'ng_t': {'num_probes': 4, 'num_layers': 1, 'fourier_size': 16},
-  'dws': {'hidden_size': 4, 'num_layers': 2, 'num_heads': 2},
+  'dws': {'hidden_size': 4, 'num_layers': 1, 'num_heads': 2},
   'mlp': {'hidden_size': 8, 'num_layers': 1},
-  'nfn': {'channels': (8, 8), 'readout_sizes': (16,), 'fourier_size': 16},
+  'nfn': {'channels': (8,), 'readout_sizes': (16,), 'fourier_size': 16},
   'probing': {'num_probes': 4, 'hidden_size': 16},
   'statnn': {'hidden_size': 8},
 }

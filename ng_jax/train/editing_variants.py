@@ -53,8 +53,8 @@ _SMOKE_MODELS: dict[str, dict[str, Any]] = {
     'num_probes': 4,
     'fourier_size': 16,
   },
-  'nfn_edit': {'channels': (8, 8), 'fourier_size': 16},
-  'dws_edit': {'hidden_size': 4, 'num_layers': 2, 'num_heads': 2},
+  'nfn_edit': {'channels': (8,), 'fourier_size': 16},
+  'dws_edit': {'hidden_size': 4, 'num_layers': 1, 'num_heads': 2},
   'mlp_edit': {'hidden_size': 16, 'num_layers': 1},
 }
 

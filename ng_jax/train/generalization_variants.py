@@ -80,7 +80,7 @@ _SMOKE_MODELS: dict[str, dict[str, Any]] = {
     'num_layers': 1,
     'fourier_size': 8,
   },
-  'nfn': {'channels': (4, 4), 'readout_sizes': (8,)},
+  'nfn': {'channels': (4,), 'readout_sizes': (8,)},
   'statnn': {'hidden_size': 8},
 }
 

@@ -31,7 +31,7 @@ _SMOKE_MODELS: dict[str, dict[str, Any]] = {
   'ff': {'hidden_sizes': (8,)},
   'lstm': {'hidden_size': 8},
   'nfn': {'features': 4, 'num_layers': 1},
-  'ng_gnn': {'features': 8, 'num_layers': 2, 'num_head_layers': 2},
+  'ng_gnn': {'features': 8, 'num_layers': 1, 'num_head_layers': 1},
   'ng_t': {'features': 8, 'num_layers': 1},
 }
 

@@ -141,7 +141,7 @@ def test_composes_with_multi_steps(name):
 
 
 @pytest.mark.allow_nans
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', repeats.cases(_NAMES, quick=(*_QUICK, 'ng_t')))
 def test_nan_gradients_are_not_hidden(name):
   optimizer = _create(name)
   theta = tiny.draw_theta(optimizer)
@@ -166,7 +166,7 @@ def _cast(tree: Any, dtypes: list[Any]) -> Any:
     [jnp.float32, jnp.float64],
   ],
 )
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', repeats.cases(_NAMES, quick=(*_QUICK, 'ng_t')))
 def test_dtypes_and_structure_never_change(name, dtypes, x64):
   """Traced only; gradients of another precision, loss of another dtype."""
   optimizer = _create(name)
@@ -209,7 +209,7 @@ def _dtypes(tree: Any) -> list[Any]:
   return [leaf.dtype for leaf in jax.tree.leaves(tree)]
 
 
-@pytest.mark.parametrize('name', _NAMES)
+@pytest.mark.parametrize('name', repeats.cases(_NAMES, quick=(*_QUICK, 'ng_t')))
 def test_bfloat16_parameters_are_updated_in_float32(name):
   """The same update as of their values in float32, rounded at the end."""
   optimizer = _create(name)
