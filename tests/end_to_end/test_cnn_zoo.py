@@ -58,11 +58,11 @@ def evaluate_and_predict(run, last, tmp_path):
 @pytest.mark.parametrize(
   ('model', 'variant'),
   [
-    pytest.param(model, variant, marks=pytest.mark.slow)
-    for model, variant in (
-      *((name, 'smoke') for name in ('gnn', 'transformer', 'statnn', 'nfn')),
-      ('nfn', 'smoke+np'),
-    )
+    *(
+      pytest.param(name, 'smoke', marks=pytest.mark.slow)
+      for name in ('gnn', 'transformer', 'statnn', 'nfn')
+    ),
+    pytest.param('nfn', 'smoke+np', marks=pytest.mark.repeated),
   ],
 )
 def test_train_evaluate_predict(model, variant, made, shared, tmp_path):

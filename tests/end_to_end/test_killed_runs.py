@@ -113,9 +113,15 @@ def whole_runs(shared):
 @pytest.mark.parametrize(
   ('number', 'experiment'),
   [
-    *((signal.SIGKILL, experiment) for experiment in EXPERIMENTS),
+    (signal.SIGKILL, 'inr_classification'),
+    pytest.param(signal.SIGKILL, 'inr_editing', marks=pytest.mark.repeated),
+    (signal.SIGKILL, 'cnn_generalization'),
+    (signal.SIGKILL, 'learned_optimizer'),
     (signal.SIGTERM, 'inr_classification'),
-    (signal.SIGTERM, 'learned_optimizer'),
+    *(
+      pytest.param(signal.SIGTERM, name, marks=pytest.mark.repeated)
+      for name in ('inr_editing', 'cnn_generalization', 'learned_optimizer')
+    ),
   ],
 )
 def test_killed_in_training(number, experiment, whole_runs, shared, tmp_path):

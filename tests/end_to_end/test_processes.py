@@ -95,7 +95,7 @@ def assert_alike(one, two, *, tolerance):
   [
     ('inr_classification', 'gnn', True),
     ('inr_editing', 'gnn', False),
-    ('cnn_generalization', 'gnn', True),
+    pytest.param('cnn_generalization', 'gnn', True, marks=pytest.mark.repeated),
   ],
 )
 def test_two_processes_train_as_one(binary, config, by_flags, shared, tmp_path):
