@@ -11,6 +11,7 @@ from ng_jax.optimizers import base
 from ng_jax.optimizers import google_features
 from ng_jax.optimizers import google_layers
 from ng_jax.optimizers import joined
+from ng_jax.optimizers import trees
 
 # Decays of the averages of gradients.
 DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -72,7 +73,8 @@ class GoogleFeedForward(base.LearnedOptimizer):
   def init(self, key: jax.Array) -> base.Theta:
     of_params = jnp.zeros((2 + len(self.decays), 1))
     of_step = jnp.zeros(len(google_features.TIME_SCALES))
-    return self._network().init(key, of_params, of_step)['params']
+    theta = self._network().init(key, of_params, of_step)['params']
+    return trees.to_float32(theta)
 
   def init_state(
     self, theta: base.Theta, params: dict[str, jax.Array]

@@ -18,6 +18,7 @@ from ng_jax.optimizers import google_feed_forward
 from ng_jax.optimizers import google_layers
 from ng_jax.optimizers import joined
 from ng_jax.optimizers import spec_optimizer
+from ng_jax.optimizers import trees
 from ng_jax.optimizers import universal_arrays
 from ng_jax.optimizers import universal_layers
 
@@ -116,7 +117,8 @@ class GoogleNeuralFunctional(base.LearnedOptimizer):
     num_own = 2 + len(self.decays)
     inputs = [jnp.zeros((*(1 for _ in s), num_own)) for s in arrays.shapes]
     shared = jnp.zeros(len(google_features.TIME_SCALES))
-    return self._network(arrays).init(key, inputs, shared)['params']
+    theta = self._network(arrays).init(key, inputs, shared)['params']
+    return trees.to_float32(theta)
 
   def init_state(
     self, theta: base.Theta, params: dict[str, jax.Array]

@@ -16,6 +16,7 @@ from ng_jax.optimizers import base
 from ng_jax.optimizers import google_layers
 from ng_jax.optimizers import google_recurrent_features as features_lib
 from ng_jax.optimizers import joined
+from ng_jax.optimizers import trees
 
 # Decays of the averages of gradients and of their squares.
 DECAYS = (0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -140,7 +141,7 @@ class GoogleRecurrent(base.LearnedOptimizer):
       joined.Joined(params), params['x'], params['x'], jnp.zeros(()), state
     )
     network = self._network().init(key, features, state, (1,))['params']
-    return {**network, 'start': start}
+    return trees.to_float32({**network, 'start': start})
 
   def init_state(
     self, theta: base.Theta, params: dict[str, jax.Array]
@@ -196,6 +197,7 @@ class GoogleRecurrent(base.LearnedOptimizer):
       self.exponent_scale,
       self.max_exponent,
     )
-    from_mlp = layout.means(answer[2:]).T
-    state = state._replace(step=state.step + 1, from_mlp=from_mlp, **following)
-    return layout.split(steps), state
+    following['from_mlp'] = layout.means(answer[2:]).T
+    # A wider theta must not widen the state.
+    kept = {name: x.astype(row.dtype) for name, x in following.items()}
+    return layout.split(steps), state._replace(step=state.step + 1, **kept)

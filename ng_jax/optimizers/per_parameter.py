@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from ng_jax.optimizers import base
 from ng_jax.optimizers import features as features_lib
+from ng_jax.optimizers import trees
 
 
 class MomentaState(NamedTuple):
@@ -73,7 +74,7 @@ class PerParameterOptimizer(base.LearnedOptimizer):
       path: jnp.zeros((self.num_features, *shape))
       for path, shape in shapes.items()
     }
-    return network.init(key, inputs)['params']
+    return trees.to_float32(network.init(key, inputs)['params'])
 
   def init_state(
     self, theta: base.Theta, params: dict[str, jax.Array]

@@ -67,7 +67,7 @@ _DATA = (
   'data.num_train=8000',
   'data.num_validation=1000',
   'data.num_test=2000',
-  'data.num_steps=2000',
+  'data.num_steps=1000',
   'augmentation.enabled=False',
   'log_every=50',
 )
@@ -194,7 +194,7 @@ def _two_cores(source: str, title: str) -> ml_collections.ConfigDict:
     rows,
     overrides=_DATA,
     protocol=(
-      f'8,000 training networks of {title}, fitted with 2,000 steps each; no '
+      f'8,000 training networks of {title}, fitted with 1,000 steps each; no '
       'augmentation, no dropout, one cosine. NG-GNN, NFN: 20 epochs; NG-T: 2 '
       'blocks, 8 epochs; probing: 30 epochs as published. Networks of '
       'independent initialisations, as in the paper, cannot be read without '

@@ -172,8 +172,7 @@ def _cast(tree: Any, dtypes: list[Any]) -> Any:
 def test_dtypes_and_structure_never_change(name, dtypes, x64):
   """Traced only; gradients of another precision, loss of another dtype."""
   optimizer = _create(name)
-  # As it is saved, whatever test asked for its shapes first.
-  theta = _cast(tiny.draw_theta(optimizer), [jnp.float32])
+  theta = _cast(tiny.draw_theta(optimizer), [dtypes[-1], jnp.float32])
   params = _cast(_params(), dtypes)
   gradients = _cast(_params(1), [jnp.bfloat16, jnp.float32])
   # State and parameters are the carry of the scan, so they may not change.
@@ -313,6 +312,9 @@ def test_drawn_theta_is_float32_and_finite(name):
   optimizer = _create(name)
   shapes = jax.eval_shape(optimizer.init, jax.random.key(0))
   assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(shapes))
+  with jax.enable_x64(True):
+    wide = jax.eval_shape(optimizer.init, jax.random.key(0))
+  assert wide == shapes
   theta = jax.jit(optimizer.init)(jax.random.key(0))
   assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(theta))
   optimizer.transformation(theta)
