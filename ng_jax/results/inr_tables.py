@@ -37,7 +37,7 @@ _SHORT = (
   'batch_size=32',
   'eval_every=250',
 )
-_GNN = (*_SHORT, 'model.dropout=0.0', 'microbatch_size=8', 'num_steps=5000')
+_GNN = (*_SHORT, 'model.dropout=0.0', 'microbatch_size=8', 'num_steps=2000')
 _NG_T = (
   *_SHORT,
   'optimizer.learning_rate=1e-3',
@@ -55,7 +55,7 @@ _NFN = (
   'model.normalize=True',
   'model.dropout=0.0',
   'microbatch_size=8',
-  'num_steps=5000',
+  'num_steps=2000',
 )
 _DWS = (
   *_SHORT,
@@ -195,8 +195,8 @@ def _two_cores(source: str, title: str) -> ml_collections.ConfigDict:
     overrides=_DATA,
     protocol=(
       f'8,000 training networks of {title}, fitted with 1,000 steps each; no '
-      'augmentation, no dropout, one cosine. NG-GNN, NFN: 20 epochs; NG-T: 2 '
-      'blocks, 8 epochs; probing: 30 epochs as published. Networks of '
+      'augmentation, no dropout, one cosine. NG-GNN, NFN, and NG-T of 2 blocks: '
+      '8 epochs; MLP, StatNN: 20; probing: 30 as published. Networks of '
       'independent initialisations, as in the paper, cannot be read without '
       'probes after so few epochs; there, all networks start from one '
       'initialisation, which is easier than what the paper has, so the two '
