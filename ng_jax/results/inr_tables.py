@@ -196,8 +196,8 @@ def _two_cores(source: str, title: str) -> ml_collections.ConfigDict:
     protocol=(
       f'8,000 training networks of {title}, fitted with 1,000 steps each; no '
       'augmentation, no dropout, one cosine. NG-GNN, NFN, and NG-T of two '
-      'blocks: 8 epochs; MLP, StatNN: 20; probing: 30 as published. Networks of '
-      'independent initialisations, as in the paper, cannot be read without '
+      'blocks: 8 epochs; MLP, StatNN: 20; probing: 30 as published. Networks '
+      'of independent initialisations, as in the paper, cannot be read without '
       'probes after so few epochs; there, all networks start from one '
       'initialisation, which is easier than what the paper has, so the two '
       'kinds of data are ranked apart.'
