@@ -44,7 +44,7 @@ _NG_T = (
   'model.dropout=0.0',
   'model.num_layers=2',
   'microbatch_size=2',
-  'num_steps=2000',
+  'num_steps=500',
 )
 _NFN = (
   *_SHORT,
@@ -195,8 +195,8 @@ def _two_cores(source: str, title: str) -> ml_collections.ConfigDict:
     overrides=_DATA,
     protocol=(
       f'8,000 training networks of {title}, fitted with 1,000 steps each; no '
-      'augmentation, no dropout, one cosine. NG-GNN, NFN, and NG-T of two '
-      'blocks: 8 epochs; MLP, StatNN: 20; probing: 30 as published. Networks '
+      'augmentation, no dropout, one cosine. NG-GNN, NFN: 8 epochs; NG-T: 2 '
+      'blocks, 2 epochs; MLP, StatNN: 20; probing: 30 as published. Networks '
       'of independent initialisations, as in the paper, cannot be read without '
       'probes after so few epochs; there, all networks start from one '
       'initialisation, which is easier than what the paper has, so the two '
