@@ -5,8 +5,8 @@ python experiments/results.py --minutes=60 --workdir=runs/results \
   --config=configs/results/inr_classification_mnist.py:two_cores \
   --image_dir=FOLDER
 
-two_cores: 8,000 training networks, 15 rows, three seeds: 2 to 15 minutes a run
-  on two CPU cores, and once about half an hour for either kind of networks.
+two_cores: 8,000 training networks, 15 rows, three seeds: 1 to 27 minutes a run
+  on a CPU core, and once about 40 minutes for either kind of networks.
 paper: everything as published; days a row on two cores.
 smoke: a few digits, three rows. A minute or two.
 """
