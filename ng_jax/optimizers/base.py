@@ -46,8 +46,9 @@ class LearnedOptimizer(abc.ABC):
       key: typed PRNG key.
 
     Returns:
-      Nested dict of float32 arrays, whose shapes do not depend on `spec` (but
-      for NFN, see there). Jit: yes, on the optimizer as static argument.
+      Nested dict of float32 arrays, with jax_enable_x64 too (where Flax draws
+      wider ones, so cast them), whose shapes do not depend on `spec` (but for
+      NFN, see there). Jit: yes, on the optimizer as static argument.
     """
 
   @abc.abstractmethod

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from ng_jax.optimizers import base
 from ng_jax.optimizers import google_features
 from ng_jax.optimizers import google_layers
 from ng_jax.optimizers import joined
-from ng_jax.optimizers import trees
 
 # Decays of the averages of gradients.
 DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -74,7 +74,7 @@ class GoogleFeedForward(base.LearnedOptimizer):
     of_params = jnp.zeros((2 + len(self.decays), 1))
     of_step = jnp.zeros(len(google_features.TIME_SCALES))
     theta = self._network().init(key, of_params, of_step)['params']
-    return trees.to_float32(theta)
+    return optax.tree.cast(theta, jnp.float32)
 
   def init_state(
     self, theta: base.Theta, params: dict[str, jax.Array]

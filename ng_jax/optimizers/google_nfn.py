@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from ng_jax.optimizers import base
 from ng_jax.optimizers import google_features
@@ -18,7 +19,6 @@ from ng_jax.optimizers import google_feed_forward
 from ng_jax.optimizers import google_layers
 from ng_jax.optimizers import joined
 from ng_jax.optimizers import spec_optimizer
-from ng_jax.optimizers import trees
 from ng_jax.optimizers import universal_arrays
 from ng_jax.optimizers import universal_layers
 
@@ -118,7 +118,7 @@ class GoogleNeuralFunctional(base.LearnedOptimizer):
     inputs = [jnp.zeros((*(1 for _ in s), num_own)) for s in arrays.shapes]
     shared = jnp.zeros(len(google_features.TIME_SCALES))
     theta = self._network(arrays).init(key, inputs, shared)['params']
-    return trees.to_float32(theta)
+    return optax.tree.cast(theta, jnp.float32)
 
   def init_state(
     self, theta: base.Theta, params: dict[str, jax.Array]

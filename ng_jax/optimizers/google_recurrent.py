@@ -11,12 +11,12 @@ import dataclasses
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 
 from ng_jax.optimizers import base
 from ng_jax.optimizers import google_layers
 from ng_jax.optimizers import google_recurrent_features as features_lib
 from ng_jax.optimizers import joined
-from ng_jax.optimizers import trees
 
 # Decays of the averages of gradients and of their squares.
 DECAYS = (0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -141,7 +141,7 @@ class GoogleRecurrent(base.LearnedOptimizer):
       joined.Joined(params), params['x'], params['x'], jnp.zeros(()), state
     )
     network = self._network().init(key, features, state, (1,))['params']
-    return trees.to_float32({**network, 'start': start})
+    return optax.tree.cast({**network, 'start': start}, jnp.float32)
 
   def init_state(
     self, theta: base.Theta, params: dict[str, jax.Array]

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 
 from ng_jax.optimizers import base
 from ng_jax.optimizers import features as features_lib
-from ng_jax.optimizers import trees
 
 
 class MomentaState(NamedTuple):
@@ -74,7 +74,8 @@ class PerParameterOptimizer(base.LearnedOptimizer):
       path: jnp.zeros((self.num_features, *shape))
       for path, shape in shapes.items()
     }
-    return trees.to_float32(network.init(key, inputs)['params'])
+    theta = network.init(key, inputs)['params']
+    return optax.tree.cast(theta, jnp.float32)
 
   def init_state(
     self, theta: base.Theta, params: dict[str, jax.Array]

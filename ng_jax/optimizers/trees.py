@@ -40,21 +40,6 @@ def widen(array: Any) -> jax.Array:
   return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
-def to_float32(theta: Any) -> Any:
-  """What an optimizer keeps its parameters in, also with jax_enable_x64.
-
-  Flax draws in the widest dtype that is enabled; theta would then depend on a
-  switch of the process, and its files on who wrote them.
-
-  Args:
-    theta: a tree of float arrays.
-
-  Returns:
-    The tree in float32. Jit: yes.
-  """
-  return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), theta)
-
-
 def matching(gradients: Any, params: Any) -> dict[str, jax.Array]:
   """Gradients by path, in the dtype of the arithmetic on their parameters.
 
