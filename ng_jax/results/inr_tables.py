@@ -107,9 +107,9 @@ _CONFIGS = {
   'statnn': 'statnn.py:{}',
   'mlp': 'mlp.py:{}',
 }
-# Row -> overrides and minutes of the scaled protocol, on one core of an EPYC
-# without AVX-512 whose other core is busy. Rows without probes read networks
-# that share one initialisation.
+# Row -> overrides and estimated minutes of the scaled protocol, on one core of
+# an EPYC without AVX-512 whose other core is busy. Rows without probes read
+# networks that share one initialisation.
 _TWO_CORES: dict[str, tuple[tuple[str, ...], float]] = {
   'ng_gnn_probes': (_GNN, 22),
   'ng_t_probes': (_NG_T, 19),
