@@ -66,7 +66,6 @@ _MINUTES = {
   'ng_t': (60, 23),
 }
 _ONE_TASK_OVERRIDES = {
-  'adam': ('outer.learning_rate=3e-4',),
   'ff': ('outer.learning_rate=3e-4',),
 }
 _MIXTURE_OVERRIDES = {
