@@ -10,6 +10,16 @@ from typing import Any
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import jraph
+
+# Key in the globals of a graph: [num_graphs] bool, False where a graph is
+# padding; batch statistics leave it out. Absent, all graphs are real.
+MASK = 'mask'
+
+
+def mask_of(graph: jraph.GraphsTuple) -> jax.Array | None:
+  """Which graphs are real: [num_graphs] bool, or None for all. Jit: yes."""
+  return (graph.globals or {}).get(MASK)
 
 
 class BatchNorm(nn.Module):

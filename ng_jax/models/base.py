@@ -10,10 +10,12 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+import jraph
 
 from ng_jax import graphs
 from ng_jax import layers
 from ng_jax import specs
+from ng_jax.layers import batch_norm
 from ng_jax.layers import rematerialise
 
 
@@ -167,9 +169,40 @@ class Predictor(nn.Module):
     pool_padding: for comparisons only: like the official code, where 'all' is
       pooled also pool the padding of a batch of `graphs.stack`, so that a
       prediction depends on the batch.
+    pooled_norm: whether what is pooled is normalised over the batch, with
+      running statistics in evaluation (not in the paper).
+      Networks of a data set differ far less from each other than the nodes of
+      one do, and this tells the readout where they differ: learning is several
+      times as fast (RESULTS.md). Wants microbatches of 32 or so.
   """
 
   num_outputs: int = 10
   pooling: str = 'cat'
   pooled_nodes: str | int = 'last'
   pool_padding: bool = False
+  pooled_norm: bool = False
+
+  def normalise_pooled(
+    self,
+    pooled: jax.Array,
+    graph: jraph.GraphsTuple,
+    *,
+    dtype: Any,
+    train: bool,
+  ) -> jax.Array:
+    """Applies `pooled_norm`; called inside the compact method of a model.
+
+    Args:
+      pooled: [num_graphs, features].
+      graph: that was read; padding graphs do not count, if its globals say so
+        (`batch_norm.MASK`).
+      dtype: computation dtype.
+      train: whether to use and note the statistics of this batch.
+
+    Returns:
+      [num_graphs, features]. Jit: yes.
+    """
+    if not self.pooled_norm:
+      return pooled
+    norm = batch_norm.BatchNorm(dtype=dtype, name='pooled_norm')
+    return norm(pooled, batch_norm.mask_of(graph), train=train)

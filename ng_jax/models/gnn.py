@@ -123,6 +123,7 @@ class NeuralGraphGNN(GNNBackbone, base.Predictor):
       num_hidden_layers=self.num_hidden_layers,
       keep_padding=self.pool_padding,
     )
+    pooled = self.normalise_pooled(pooled, graph, dtype=self.dtype, train=train)
     return layers.Readout(
       self.hidden_size,
       self.num_outputs,

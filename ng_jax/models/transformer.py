@@ -204,6 +204,7 @@ class NeuralGraphTransformer(TransformerBackbone, base.Predictor):
       nodes, edges, mask, edge_updates=updates, train=train
     )
     pooled = self._pool(nodes, edges, mask, connectivity)
+    pooled = self.normalise_pooled(pooled, graph, dtype=self.dtype, train=train)
     return layers.Readout(
       self.readout_size,
       self.num_outputs,

@@ -22,6 +22,7 @@ from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
 from ng_jax.models.baselines import statnn
+from ng_jax.train import reading
 from ng_jax.train import steps
 from ng_jax.train import targets as targets_lib
 from ng_jax.weights import perturb
@@ -222,11 +223,11 @@ def make_loss_function(
       drawn = jax.vmap(augmentation.apply)(keys.examples, examples['weights'])
       examples = {**examples, 'weights': drawn}
     graph, targets, mask = unpack(examples, mask)
-    logits: Any = model.apply(
-      variables, graph, train=True, rngs={'dropout': keys.microbatch}
+    logits, moved = reading.apply_in_training(
+      model, variables, graph, mask=mask, keys=keys
     )
     sums = targets_lib.sums(logits, targets, mask, loss=loss)
-    return sums['loss'], (sums, {})
+    return sums['loss'], (sums, moved)
 
   return loss_function
 

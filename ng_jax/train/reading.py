@@ -16,7 +16,7 @@ import numpy as np
 from ng_jax import graphs
 from ng_jax import models
 from ng_jax import specs
-from ng_jax.models.baselines import chains
+from ng_jax.layers import batch_norm
 from ng_jax.train import steps
 
 # Options of a model that follow from the data and are no config fields.
@@ -123,17 +123,17 @@ def apply_in_training(
   Args:
     model: of `create_model`.
     variables: all collections.
-    graph: of `graphs.encode`, num_graphs graphs.
+    graph: num_graphs graphs, of one spec or a padded batch.
     mask: [num_graphs] bool; padding does not enter the statistics.
     keys: of the microbatch.
 
   Returns:
     What the model gives, and the moved 'batch_stats' ({} without). Jit: yes.
   """
-  graph = graph._replace(globals={**graph.globals, chains.MASK: mask})
+  noted = {**(graph.globals or {}), batch_norm.MASK: mask}
   found, moved = model.apply(
     variables,
-    graph,
+    graph._replace(globals=noted),
     train=True,
     rngs={'dropout': keys.microbatch},
     mutable=['batch_stats'],

@@ -13,6 +13,7 @@ from ng_jax import models
 from ng_jax import networks
 from ng_jax import specs
 from ng_jax import testing
+from ng_jax.layers import batch_norm
 from ng_jax.models.baselines import chains
 from ng_jax.models.baselines import statnn
 from ng_jax.weights import statistics
@@ -297,7 +298,7 @@ def test_padding_does_not_enter_batch_statistics(name):
   def run(weights, mask):
     graph = _encode(_SPEC, weights)
     if mask is not None:
-      graph = graph._replace(globals={**graph.globals, chains.MASK: mask})
+      graph = graph._replace(globals={**graph.globals, batch_norm.MASK: mask})
     return model.apply(variables, graph, train=True, mutable=['batch_stats'])
 
   expected, moved = run(jax.tree.map(lambda x: x[:3], weights), None)

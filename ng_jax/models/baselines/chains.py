@@ -16,10 +16,6 @@ import jraph
 from ng_jax import graphs
 from ng_jax import specs
 
-# Key in the globals of a graph: [num_graphs] bool, False where a graph is
-# padding; batch statistics leave it out. Absent, all graphs are real.
-MASK = 'mask'
-
 
 class Chain(NamedTuple):
   """Weights and biases of num_layers layers.
@@ -91,11 +87,6 @@ def topology_of(graph: jraph.GraphsTuple, *, reader: str) -> graphs.Topology:
       f'{graph.n_node.shape[:-1]}; add an axis with weights[None] or reshape.'
     )
   return edges.topology
-
-
-def mask_of(graph: jraph.GraphsTuple) -> jax.Array | None:
-  """Which graphs are real: [num_graphs] bool, or None for all. Jit: yes."""
-  return (graph.globals or {}).get(MASK)
 
 
 class ChainReader(nn.Module):

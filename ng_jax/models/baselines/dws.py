@@ -176,7 +176,7 @@ class WeightSpaceClassifier(WeightSpaceNetwork):
         options.
     """
     chain = self._make_backbone(self.hidden_size)(
-      self._read(graph), chains.mask_of(graph), train=train
+      self._read(graph), batch_norm.mask_of(graph), train=train
     )
     dropout = nn.Dropout(self.dropout, deterministic=not train)
     chain = jax.tree.map(lambda x: dropout(nn.relu(x)), chain)
@@ -226,7 +226,7 @@ class WeightSpaceEditor(WeightSpaceNetwork):
     """
     chain = self._read(graph)
     features = chain.weights[0].shape[-1]
-    mask = chains.mask_of(graph)
+    mask = batch_norm.mask_of(graph)
     result = self._make_backbone(features)(chain, mask, train=train)
     if self.add_skip:
       skip = linear.Linear(features, dtype=self.dtype, name='skip')

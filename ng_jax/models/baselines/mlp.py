@@ -56,7 +56,7 @@ class FlatClassifier(nn.Module):
     chain = chains.ChainReader(
       'MLP', self.statistics, 1, self.dtype, name='reader'
     )(graph)
-    mask = chains.mask_of(graph)
+    mask = batch_norm.mask_of(graph)
     x = nn.relu(self._linear(0)(flatten(chain)))
     for i in range(1, self.num_layers + 1):
       x = self._linear(i)(x)
