@@ -286,10 +286,20 @@ def test_statnn_reads_mixed_batches():
 
 
 @pytest.mark.parametrize(
-  'name', [pytest.param('dws', marks=pytest.mark.repeated), 'mlp']
+  ('name', 'options'),
+  [
+    pytest.param('dws', {}, marks=pytest.mark.repeated),
+    ('mlp', {}),
+    ('ng_gnn', {'pooled_norm': True, 'dropout': 0.0}),
+    pytest.param(
+      'ng_t',
+      {'pooled_norm': True, 'dropout': 0.0},
+      marks=pytest.mark.repeated,
+    ),
+  ],
 )
-def test_padding_does_not_enter_batch_statistics(name):
-  model = readers.create(name, _SPEC)
+def test_padding_does_not_enter_batch_statistics(name, options):
+  model = readers.create(name, _SPEC, **options)
   variables = readers.draw_variables(model, _SPEC)
   weights = readers.draw_weights(_SPEC, num=4)
   mask = np.array([True, True, True, False])

@@ -124,6 +124,32 @@ def test_parts_change_nothing(model, monkeypatch):
   assert max(moved) < 2e-4  # A fifth of a step of Adam.
 
 
+def test_statistics_of_the_readout_leave_out_padding(monkeypatch):
+  # The mean of what is pooled moves to that of the four networks alone.
+  zoo = random_zoo.make()
+  _use(monkeypatch, zoo)
+  config = _config(microbatch_size=4, num_buckets=1)
+  config.model.pooled_norm = True
+  experiment = zoo_experiment.prepare(config)
+  rows = experiment.rows['train'][[7, 2, 5, 0]]
+  before = experiment.init()
+  state, _ = experiment.train_step(experiment.init(), None, rows)
+  networks = _networks(zoo)
+  pooled = []
+  for topology, weights in [networks[row] for row in rows]:
+    graph = graphs.encode(topology, jax.tree.map(lambda x: x[None], weights))
+    _, seen = experiment.model.apply(
+      before.variables,
+      graph,
+      capture_intermediates=lambda module, _: module.name == 'pooled_norm',
+    )
+    pooled.append(seen['intermediates']['pooled_norm']['__call__'][0][0])
+  # Evaluation with fresh statistics divides by sqrt(1 + epsilon) alone.
+  expected = 0.1 * np.mean(pooled, axis=0) * np.sqrt(1 + 1e-5)
+  found = state.batch_stats['pooled_norm']['mean']
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.repeated
 def test_resumed_run_equals_uninterrupted_to_the_bit(monkeypatch, tmp_path):
   _use(monkeypatch, random_zoo.make())
