@@ -169,11 +169,13 @@ class Predictor(nn.Module):
     pool_padding: for comparisons only: like the official code, where 'all' is
       pooled also pool the padding of a batch of `graphs.stack`, so that a
       prediction depends on the batch.
-    pooled_norm: whether what is pooled is normalised over the batch, with
-      running statistics in evaluation (not in the paper).
-      Networks of a data set differ far less from each other than the nodes of
-      one do, and this tells the readout where they differ: learning is several
-      times as fast (RESULTS.md). Wants microbatches of 32 or so.
+    pooled_norm: whether what is pooled is normalised over the batch (not in
+      the paper). The networks of a data set differ far less from each other
+      than the nodes of one do; this shows the readout where they differ, and
+      learning takes several times fewer steps (RESULTS.md). It wants
+      microbatches of 16 networks or more, and a learning rate that ends near 0:
+      evaluation uses running statistics, which trail behind while what is
+      pooled still moves.
   """
 
   num_outputs: int = 10
