@@ -158,6 +158,11 @@ class NeuralGraphModel(nn.Module):
     return block(self, *arrays)
 
 
+# Of the old running statistics of what is pooled, which moves by a deviation
+# in ten steps at the usual rates: 0.9 would be too slow.
+_POOLED_MOMENTUM = 0.5
+
+
 class Predictor(nn.Module):
   """Options of a model that predicts one vector per network.
 
@@ -173,9 +178,9 @@ class Predictor(nn.Module):
       the paper). The networks of a data set differ far less from each other
       than the nodes of one do; this shows the readout where they differ, and
       learning takes several times fewer steps (RESULTS.md). It wants
-      microbatches of 16 networks or more, and a learning rate that ends near 0:
-      evaluation uses running statistics, which trail behind while what is
-      pooled still moves.
+      microbatches of 16 networks or more, and evaluations count for more the
+      lower the learning rate is: their running statistics trail behind while
+      what is pooled still moves.
   """
 
   num_outputs: int = 10
@@ -206,5 +211,7 @@ class Predictor(nn.Module):
     """
     if not self.pooled_norm:
       return pooled
-    norm = batch_norm.BatchNorm(dtype=dtype, name='pooled_norm')
+    norm = batch_norm.BatchNorm(
+      momentum=_POOLED_MOMENTUM, dtype=dtype, name='pooled_norm'
+    )
     return norm(pooled, batch_norm.mask_of(graph), train=train)

@@ -125,7 +125,7 @@ def test_parts_change_nothing(model, monkeypatch):
 
 
 def test_statistics_of_the_readout_leave_out_padding(monkeypatch):
-  # The mean of what is pooled moves to that of the four networks alone.
+  # The mean of what is pooled moves half way to that of the four networks.
   zoo = random_zoo.make()
   _use(monkeypatch, zoo)
   config = _config(microbatch_size=4, num_buckets=1)
@@ -145,7 +145,7 @@ def test_statistics_of_the_readout_leave_out_padding(monkeypatch):
     )
     pooled.append(seen['intermediates']['pooled_norm']['__call__'][0][0])
   # Evaluation with fresh statistics divides by sqrt(1 + epsilon) alone.
-  expected = 0.1 * np.mean(pooled, axis=0) * np.sqrt(1 + 1e-5)
+  expected = 0.5 * np.mean(pooled, axis=0) * np.sqrt(1 + 1e-5)
   found = state.batch_stats['pooled_norm']['mean']
   np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
