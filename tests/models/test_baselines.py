@@ -290,11 +290,13 @@ def test_statnn_reads_mixed_batches():
   [
     pytest.param('dws', {}, marks=pytest.mark.repeated),
     ('mlp', {}),
-    ('ng_gnn', {'pooled_norm': True, 'dropout': 0.0}),
-    pytest.param(
-      'ng_t',
-      {'pooled_norm': True, 'dropout': 0.0},
-      marks=pytest.mark.repeated,
+    *(
+      pytest.param(
+        name,
+        {'pooled_norm': True, 'dropout': 0.0},
+        marks=pytest.mark.repeated,
+      )
+      for name in ('ng_gnn', 'ng_t')
     ),
   ],
 )
