@@ -17,9 +17,11 @@ digits: the same on five INRs of each 8x8 digit, 6,060 steps. Two minutes on two
   accuracy, one seed, and 94.9 % with 'generated_probes'.
 smoke: a few digits and steps, to show that everything runs. Under a minute.
 
-Modifiers: 'generated_probes', 'probes_16', 'probes_64', and 'small' (4,000
-training INRs, 40 epochs). MNIST and Fashion-MNIST need --config.data.image_dir,
-a folder with the publisher's four files; making all INRs takes hours on a CPU.
+Modifiers: 'generated_probes', 'probes_16', 'probes_64', 'mild_augmentation'
+(what the INRs draw is shifted by a tenth, turned by 10 degrees and scaled) and
+'small' (4,000 training INRs, 40 epochs). MNIST and Fashion-MNIST need
+--config.data.image_dir, a folder with the publisher's four files; making all
+INRs takes hours on a CPU.
 """
 
 import ml_collections

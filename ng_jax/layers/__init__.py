@@ -3,6 +3,7 @@
 
 from ng_jax.layers.attention import RelationalAttention
 from ng_jax.layers.attention import RelationalBlock
+from ng_jax.layers.embed import Embedded
 from ng_jax.layers.embed import FeatureProjection
 from ng_jax.layers.embed import GraphEmbedding
 from ng_jax.layers.features import FeatureHead
@@ -34,6 +35,7 @@ __all__ = (
   'ActivationEmbedding',
   'Deferred',
   'EdgeUpdate',
+  'Embedded',
   'FeatureHead',
   'FeatureProjection',
   'GraphEmbedding',

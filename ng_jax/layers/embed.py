@@ -8,7 +8,7 @@ position and activation.
 
 from collections.abc import Mapping
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax import linen as nn
 import jax
@@ -109,6 +109,24 @@ class FeatureProjection(nn.Module):
     return outputs
 
 
+class Embedded(NamedTuple):
+  """What the input stage makes of a batch of graphs.
+
+  Attributes:
+    nodes: [..., node_size].
+    edges: groups [..., edge_size], their last product deferred
+      (`multiplied_out` carries it out).
+    no_edge: [edge_size], what pairs without an edge carry.
+    activations: [..., num_probes] of every neuron on the probe inputs, None
+      without probes.
+  """
+
+  nodes: jax.Array
+  edges: linear.Deferred
+  no_edge: jax.Array
+  activations: jax.Array | None
+
+
 class GraphEmbedding(nn.Module):
   """The whole input stage of NG-GNN and NG-T.
 
@@ -155,18 +173,14 @@ class GraphEmbedding(nn.Module):
   probe_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   @nn.compact
-  def __call__(
-    self, connectivity: graphs.Connectivity
-  ) -> tuple[jax.Array, linear.Deferred, jax.Array]:
+  def __call__(self, connectivity: graphs.Connectivity) -> Embedded:
     """Embeds the nodes and edges of a batch of graphs.
 
     Args:
       connectivity: of the batch.
 
     Returns:
-      nodes [..., node_size]; edge groups [..., edge_size], their last product
-      deferred; the vector [edge_size] that pairs without an edge carry. Jit:
-      yes.
+      `Embedded`. Jit: yes.
     """
     weights, biases = normalise.normalise(self, self.statistics, connectivity)
     edges = self._project_edges(weights, connectivity)
@@ -176,21 +190,23 @@ class GraphEmbedding(nn.Module):
     )
     edges = edges if self.use_weights else jax.tree.map(jnp.zeros_like, edges)
     nodes = nodes if self.use_biases else jnp.zeros_like(nodes)
+    activations = None
     if self.num_probes:
-      nodes = nodes + probe.ProbeFeatures(
+      features, activations = probe.ProbeFeatures(
         self.node_size,
         self.num_probes,
         self.network,
         **self.probe_options,
         name='probes',
       )(connectivity)
+      nodes = nodes + features
     nodes = linear.Linear(self.node_size, dtype=self.dtype, name='node_in')(
       nodes
     )
     all_edges = linear.DeferredLinear(self.edge_size, name='edge_in')(edges)
     embedded = all_edges._replace(groups=all_edges.groups[:-1])
     without_edge = all_edges._replace(groups=all_edges.groups[-1:])
-    (fill,) = linear.multiplied_out(without_edge, self.dtype)
+    (no_edge,) = linear.multiplied_out(without_edge, self.dtype)
     if self.num_places:
       nodes = nodes + identity.PlaceEmbedding(
         self.num_places, self.node_size, name='places'
@@ -203,7 +219,7 @@ class GraphEmbedding(nn.Module):
       nodes = nodes + identity.ActivationEmbedding(
         self.node_size, self.activation_vocabulary, name='activations'
       )(connectivity).astype(nodes.dtype)
-    return nodes, embedded, fill
+    return Embedded(nodes, embedded, no_edge, activations)
 
   def _project_edges(
     self, weights: graphs.EdgeGroups, connectivity: graphs.Connectivity

@@ -57,14 +57,17 @@ class ProbeFeatures(nn.Module):
   num_hidden_layers: int = 2
 
   @nn.compact
-  def __call__(self, connectivity: graphs.Connectivity) -> jax.Array:
+  def __call__(
+    self, connectivity: graphs.Connectivity
+  ) -> tuple[jax.Array, jax.Array]:
     """Runs the probes.
 
     Args:
       connectivity: of graphs that carry their weights or activations.
 
     Returns:
-      [..., features] for every node, zero at padding. Jit: yes.
+      For every node its projection [..., features] and its activations
+      [..., num_probes], zero at padding. Jit: yes.
 
     Raises:
       ValueError: no network, a network that cannot be probed, another number
@@ -80,15 +83,20 @@ class ProbeFeatures(nn.Module):
     if carried is None:
       sets = self._run(connectivity)
       self._check_nodes(connectivity)
-      values = self._project_sets(self.network.spec, sets)
-      # Activations of inputs may be those of every graph.
-      shape = (connectivity.num_graphs, *values.shape[-2:])
-      return connectivity.from_dense_nodes(jnp.broadcast_to(values, shape))
+      projected = self._project_sets(self.network.spec, sets)
+
+      def of_nodes(sets: Any) -> jax.Array:
+        # Activations of inputs may be those of every graph.
+        dense = _side_by_side(sets, num_graphs=connectivity.num_graphs)
+        return connectivity.from_dense_nodes(dense)
+
+      return of_nodes(projected), of_nodes(sets)
     probe_inputs.check_num_probes(carried, self.num_probes)
     if spec is not None:
       ends = np.cumsum([s.size for s in spec.neuron_sets])[:-1]
-      return self._project_sets(spec, jnp.split(carried, ends, axis=-2))
-    return self._project_rows(connectivity, carried)
+      projected = self._project_sets(spec, jnp.split(carried, ends, axis=-2))
+      return jnp.concatenate(projected, axis=-2), carried
+    return self._project_rows(connectivity, carried), carried
 
   def _run(self, connectivity: graphs.Connectivity) -> tuple[jax.Array, ...]:
     """Activations [num_graphs or nothing, size, num_probes] per neuron set."""
@@ -120,21 +128,18 @@ class ProbeFeatures(nn.Module):
         'with the topology of network.spec.'
       )
 
-  def _project_sets(self, spec: specs.NetworkSpec, sets: Any) -> jax.Array:
+  def _project_sets(
+    self, spec: specs.NetworkSpec, sets: Any
+  ) -> list[jax.Array]:
     """Projects each neuron set with its own row of parameters."""
     layers = self._layers(len(spec.neuron_sets))
     rows = self._rows_of_sets(spec)
-    projected = [
+    return [
       norm(linear_map(values))
       for (linear_map, norm), values in zip(
         [layers[row] for row in rows], sets, strict=True
       )
     ]
-    num_graphs = max(x.shape[0] if x.ndim == 3 else 1 for x in projected)
-    return jnp.concatenate(
-      [jnp.broadcast_to(x, (num_graphs, *x.shape[-2:])) for x in projected],
-      axis=-2,
-    )
 
   def _rows_of_sets(self, spec: specs.NetworkSpec) -> list[int]:
     if self.projection == 'set':
@@ -207,3 +212,10 @@ class ProbeFeatures(nn.Module):
       for linear_map, norm in found:
         norm(linear_map(jnp.zeros((1, self.num_probes))))
     return found
+
+
+def _side_by_side(sets: Any, *, num_graphs: int) -> jax.Array:
+  """[num_graphs, nodes, features] of sets [num_graphs or nothing, size, n]."""
+  return jnp.concatenate(
+    [jnp.broadcast_to(x, (num_graphs, *x.shape[-2:])) for x in sets], axis=-2
+  )

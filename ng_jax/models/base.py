@@ -10,6 +10,7 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
 import jraph
 
 from ng_jax import graphs
@@ -93,7 +94,7 @@ class NeuralGraphModel(nn.Module):
     *,
     node_size: int,
     edge_size: int,
-  ) -> tuple[jax.Array, layers.Deferred, jax.Array]:
+  ) -> layers.Embedded:
     """Input stage: `layers.GraphEmbedding` with the model's options.
 
     Args:
@@ -102,8 +103,7 @@ class NeuralGraphModel(nn.Module):
       edge_size: width of edge embeddings.
 
     Returns:
-      nodes, deferred edge groups and the vector of pairs without an edge. Jit:
-      yes.
+      Nodes, deferred edge groups and what else the input stage makes. Jit: yes.
     """
     positions = (
       (self.num_inputs, self.num_hidden_layers, self.num_output_nodes)
@@ -163,10 +163,10 @@ class NeuralGraphModel(nn.Module):
 _POOLED_MOMENTUM = 0.5
 
 
-class Predictor(nn.Module):
+class Predictor(NeuralGraphModel):
   """Options of a model that predicts one vector per network.
 
-  Attributes:
+  Attributes: those of `NeuralGraphModel` and
     num_outputs: width of the prediction (classes).
     pooling: 'cat', 'mean', 'max', 'cat_mean', for NG-T also 'mean_edge',
       'max_edge' and 'cls_token'.
@@ -181,6 +181,10 @@ class Predictor(nn.Module):
       It wants microbatches of 16 networks or more. Evaluation uses running
       statistics, which trail behind while what is pooled moves fast: it is the
       more exact the lower the learning rate.
+    read_probe_outputs: whether the readout also gets what the networks answer
+      to the probe inputs, side by side, as `Probing` does (not in the paper,
+      whose readout sees them only through the features of output nodes). Every
+      graph must have `num_output_nodes` outputs.
   """
 
   num_outputs: int = 10
@@ -188,30 +192,46 @@ class Predictor(nn.Module):
   pooled_nodes: str | int = 'last'
   pool_padding: bool = False
   pooled_norm: bool = False
+  read_probe_outputs: bool = False
 
-  def normalise_pooled(
+  def readout_inputs(
     self,
     pooled: jax.Array,
+    activations: jax.Array | None,
     graph: jraph.GraphsTuple,
+    connectivity: graphs.Connectivity,
     *,
-    dtype: Any,
     train: bool,
   ) -> jax.Array:
-    """Applies `pooled_norm`; called inside the compact method of a model.
+    """What the readout gets; called inside the compact method of a model.
 
     Args:
       pooled: [num_graphs, features].
-      graph: that was read; padding graphs do not count, if its globals say so
-        (`batch_norm.MASK`).
-      dtype: computation dtype.
+      activations: [..., num_probes] of every node, None without probes.
+      graph: that was read; padding graphs do not count in `pooled_norm`, if
+        its globals say so (`batch_norm.MASK`).
+      connectivity: of the graph.
       train: whether to use and note the statistics of this batch.
 
     Returns:
-      [num_graphs, features]. Jit: yes.
+      [num_graphs, features, and num_output_nodes * num_probes more with
+      `read_probe_outputs`]. Jit: yes.
+
+    Raises:
+      ValueError: `read_probe_outputs` without probes.
     """
-    if not self.pooled_norm:
+    if self.pooled_norm:
+      norm = batch_norm.BatchNorm(
+        momentum=_POOLED_MOMENTUM, dtype=self.dtype, name='pooled_norm'
+      )
+      pooled = norm(pooled, batch_norm.mask_of(graph), train=train)
+    if not self.read_probe_outputs:
       return pooled
-    norm = batch_norm.BatchNorm(
-      momentum=_POOLED_MOMENTUM, dtype=dtype, name='pooled_norm'
-    )
-    return norm(pooled, batch_norm.mask_of(graph), train=train)
+    if activations is None:
+      raise ValueError(
+        'read_probe_outputs=True needs probes, got num_probes=0; set '
+        'num_probes, 64 for example.'
+      )
+    outputs = connectivity.last_nodes(activations, count=self.num_output_nodes)
+    outputs = outputs.reshape(outputs.shape[0], -1)
+    return jnp.concatenate([pooled, outputs], axis=-1)

@@ -158,10 +158,12 @@ class GNNEditor(gnn.GNNBackbone, Editor):
         the needed fields, `biases_from_start` where it is not defined.
     """
     connectivity = graphs.connect(graph, reverse=self.reverse_edges)
-    nodes, embedded, _ = self.embed(
+    embedded = self.embed(
       connectivity, node_size=self.hidden_size, edge_size=self.hidden_size
     )
-    nodes, edges = self.backbone(nodes, embedded, connectivity, train=train)
+    nodes, edges = self.backbone(
+      embedded.nodes, embedded.edges, connectivity, train=train
+    )
     if self.biases_from_start:
       nodes = jnp.roll(nodes, self._num_inputs(graph), axis=1)
     return self.write_update(
@@ -205,7 +207,7 @@ class TransformerEditor(transformer.TransformerBackbone, Editor):
       ValueError: unknown orientation, too few scales, a graph without the
         needed fields, a concatenated batch without `max_nodes`.
     """
-    connectivity, nodes, edges = self.embed_dense(graph)
+    connectivity, nodes, edges, _ = self.embed_dense(graph)
     nodes, edges = self.backbone(
       nodes,
       edges,

@@ -17,7 +17,7 @@ class GNNBackbone(base.NeuralGraphModel):
   """PNA message passing with FiLM-modulated edges and edge updates.
 
   Attributes: those of `NeuralGraphModel` and
-    hidden_size: width of nodes, edges and readout.
+    hidden_size: width of nodes and edges.
     num_layers: rounds of message passing.
     reverse_edges: also pass messages against the edges.
     norm_mode: 'graph' (default), 'batch' (the reference's) or 'node'.
@@ -86,9 +86,11 @@ class NeuralGraphGNN(GNNBackbone, base.Predictor):
   """NG-GNN that predicts one vector per network.
 
   Attributes: those of `GNNBackbone` and `Predictor` and
+    readout_size: width of the readout, 0 for `hidden_size` (the paper's).
     num_readout_layers: linear layers of the readout.
   """
 
+  readout_size: int = 0
   num_readout_layers: int = 3
 
   @nn.compact
@@ -107,13 +109,15 @@ class NeuralGraphGNN(GNNBackbone, base.Predictor):
 
     Raises:
       ValueError: unknown pooling, norm or modulation, a graph without the
-        needed fields.
+        needed fields, `read_probe_outputs` without probes.
     """
     connectivity = graphs.connect(graph, reverse=self.reverse_edges)
-    nodes, edges, _ = self.embed(
+    embedded = self.embed(
       connectivity, node_size=self.hidden_size, edge_size=self.hidden_size
     )
-    nodes, _ = self.backbone(nodes, edges, connectivity, train=train)
+    nodes, _ = self.backbone(
+      embedded.nodes, embedded.edges, connectivity, train=train
+    )
     pooled = layers.pool_nodes(
       nodes,
       connectivity,
@@ -123,11 +127,13 @@ class NeuralGraphGNN(GNNBackbone, base.Predictor):
       num_hidden_layers=self.num_hidden_layers,
       keep_padding=self.pool_padding,
     )
-    pooled = self.normalise_pooled(pooled, graph, dtype=self.dtype, train=train)
+    inputs = self.readout_inputs(
+      pooled, embedded.activations, graph, connectivity, train=train
+    )
     return layers.Readout(
-      self.hidden_size,
+      self.readout_size or self.hidden_size,
       self.num_outputs,
       self.num_readout_layers,
       self.dtype,
       name='readout',
-    )(pooled)
+    )(inputs)

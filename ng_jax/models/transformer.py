@@ -61,15 +61,16 @@ class TransformerBackbone(base.NeuralGraphModel):
 
   def embed_dense(
     self, graph: jraph.GraphsTuple
-  ) -> tuple[graphs.Connectivity, jax.Array, jax.Array]:
+  ) -> tuple[graphs.Connectivity, jax.Array, jax.Array, jax.Array | None]:
     """Input stage; called inside the compact method of a model.
 
     Args:
       graph: as the model's.
 
     Returns:
-      The connectivity, nodes [B, N, node_size] and edges [B, N, N, edge_size],
-      rows sources (targets with edge_orientation 'paper'). Jit: yes.
+      The connectivity, nodes [B, N, node_size], edges [B, N, N, edge_size],
+      rows sources (targets with edge_orientation 'paper'), and the activations
+      of `layers.Embedded`. Jit: yes.
 
     Raises:
       ValueError: unknown orientation, a graph without the needed fields, a
@@ -87,17 +88,17 @@ class TransformerBackbone(base.NeuralGraphModel):
     connectivity = graphs.connect(
       graph, reverse=self.reverse_edges, max_nodes=self.max_nodes
     )
-    nodes, groups, fill = self.embed(
+    embedded = self.embed(
       connectivity, node_size=self.node_size, edge_size=self.edge_size
     )
-    groups = layers.multiplied_out(groups, self.dtype)
-    edges = connectivity.to_dense_edges(groups, fill=fill)
+    groups = layers.multiplied_out(embedded.edges, self.dtype)
+    edges = connectivity.to_dense_edges(groups, fill=embedded.no_edge)
     if self.edge_orientation == 'paper':
       edges = edges.swapaxes(1, 2)
     nodes = connectivity.to_dense_nodes(
-      nodes, keep_padding=not self.mask_padding
+      embedded.nodes, keep_padding=not self.mask_padding
     )
-    return connectivity, nodes, edges
+    return connectivity, nodes, edges, embedded.activations
 
   def backbone(
     self,
@@ -191,9 +192,10 @@ class NeuralGraphTransformer(TransformerBackbone, base.Predictor):
 
     Raises:
       ValueError: unknown pooling or orientation, a graph without the needed
-        fields, a concatenated batch without `max_nodes`.
+        fields, a concatenated batch without `max_nodes`, `read_probe_outputs`
+        without probes.
     """
-    connectivity, nodes, edges = self.embed_dense(graph)
+    connectivity, nodes, edges, activations = self.embed_dense(graph)
     mask = connectivity.dense_mask()
     if self.pooling == 'cls_token':
       nodes, edges, mask = self._add_cls_token(nodes, edges, mask)
@@ -204,14 +206,16 @@ class NeuralGraphTransformer(TransformerBackbone, base.Predictor):
       nodes, edges, mask, edge_updates=updates, train=train
     )
     pooled = self._pool(nodes, edges, mask, connectivity)
-    pooled = self.normalise_pooled(pooled, graph, dtype=self.dtype, train=train)
+    inputs = self.readout_inputs(
+      pooled, activations, graph, connectivity, train=train
+    )
     return layers.Readout(
       self.readout_size,
       self.num_outputs,
       self.num_readout_layers,
       self.dtype,
       name='readout',
-    )(pooled)
+    )(inputs)
 
   def _add_cls_token(
     self, nodes: jax.Array, edges: jax.Array, mask: Any

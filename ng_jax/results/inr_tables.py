@@ -67,16 +67,8 @@ _DWS = (
   'model.num_layers=3',
   'num_steps=1500',
 )
-# Shifts, turns and scales of the drawn images, which are exact in weights.
-_AUGMENTED = (
-  'optimizer.learning_rate=1e-3',
-  'augmentation.enabled=True',
-  'augmentation.translation=0.1',
-  'augmentation.rotation=10.0',
-  'augmentation.scale=(0.9,1.1)',
-  'augmentation.noise=0.0',
-  'augmentation.dropout=0.0',
-)
+# With `+mild_augmentation`, which the protocol else turns off.
+_AUGMENTED = ('augmentation.enabled=True', 'optimizer.learning_rate=1e-3')
 _DATA = (
   'data.num_train=8000',
   'data.num_validation=1000',
@@ -87,53 +79,60 @@ _DATA = (
 )
 _DATA_SHARED = ('data.init=shared',)
 
-_LABELS = {
-  'ng_gnn': 'NG-GNN',
-  'ng_gnn_no_positions': 'NG-GNN, no positional embeddings',
-  'ng_gnn_probes': 'NG-GNN, 64 probes',
-  'ng_gnn_generated_probes': 'NG-GNN, 64 generated probes',
-  'ng_t': 'NG-T',
-  'ng_t_no_positions': 'NG-T, no positional embeddings',
-  'ng_t_probes': 'NG-T, 64 probes',
-  'ng_t_generated_probes': 'NG-T, 64 generated probes',
-  'probing': 'probing alone, 64 probes',
-  'generated_probing': 'probing alone, 64 generated probes',
-  'probing_augmented': 'probing alone, 64 probes, augmented',
+# Row -> label and config of a run.
+_ROWS = {
+  'ng_gnn': ('NG-GNN', 'gnn.py:{}'),
+  'ng_gnn_no_positions': (
+    'NG-GNN, no positional embeddings',
+    'gnn.py:{}+no_positions',
+  ),
+  'ng_gnn_probes': ('NG-GNN, 64 probes', 'gnn.py:{}+probes_64'),
+  'ng_gnn_generated_probes': (
+    'NG-GNN, 64 generated probes',
+    'gnn.py:{}+generated_probes',
+  ),
+  'ng_t': ('NG-T', 'transformer.py:{}'),
+  'ng_t_no_positions': (
+    'NG-T, no positional embeddings',
+    'transformer.py:{}+no_positions',
+  ),
+  'ng_t_probes': ('NG-T, 64 probes', 'transformer.py:{}+probes_64'),
+  'ng_t_generated_probes': (
+    'NG-T, 64 generated probes',
+    'transformer.py:{}+generated_probes',
+  ),
+  'probing': ('probing alone, 64 probes', 'probing.py:{}'),
+  'generated_probing': (
+    'probing alone, 64 generated probes',
+    'probing.py:{}+generated_probes',
+  ),
+  'probing_augmented': (
+    'probing alone, 64 probes, augmented',
+    'probing.py:{}+mild_augmentation',
+  ),
   'generated_probing_augmented': (
-    'probing alone, 64 generated probes, augmented'
+    'probing alone, 64 generated probes, augmented',
+    'probing.py:{}+generated_probes+mild_augmentation',
   ),
   'ng_gnn_generated_probes_normalised': (
-    'NG-GNN, 64 generated probes, normalised readout'
+    'NG-GNN, 64 generated probes, normalised readout',
+    'gnn.py:{}+generated_probes',
   ),
-  'ng_gnn_normalised': 'NG-GNN, normalised readout',
-  'ng_t_normalised': 'NG-T, normalised readout',
-  'dws': 'DWSNets',
-  'nfn': 'NFN-NP',
-  'nfn_hnp': 'NFN-HNP',
-  'statnn': 'StatNN',
-  'mlp': 'MLP',
-}
-_CONFIGS = {
-  'ng_gnn': 'gnn.py:{}',
-  'ng_gnn_no_positions': 'gnn.py:{}+no_positions',
-  'ng_gnn_probes': 'gnn.py:{}+probes_64',
-  'ng_gnn_generated_probes': 'gnn.py:{}+generated_probes',
-  'ng_t': 'transformer.py:{}',
-  'ng_t_no_positions': 'transformer.py:{}+no_positions',
-  'ng_t_probes': 'transformer.py:{}+probes_64',
-  'ng_t_generated_probes': 'transformer.py:{}+generated_probes',
-  'probing': 'probing.py:{}',
-  'generated_probing': 'probing.py:{}+generated_probes',
-  'probing_augmented': 'probing.py:{}',
-  'generated_probing_augmented': 'probing.py:{}+generated_probes',
-  'ng_gnn_generated_probes_normalised': 'gnn.py:{}+generated_probes',
-  'ng_gnn_normalised': 'gnn.py:{}',
-  'ng_t_normalised': 'transformer.py:{}',
-  'dws': 'dws.py:{}',
-  'nfn': 'nfn.py:{}',
-  'nfn_hnp': 'nfn.py:{}',
-  'statnn': 'statnn.py:{}',
-  'mlp': 'mlp.py:{}',
+  'ng_gnn_probe_outputs': (
+    'NG-GNN, 64 generated probes, outputs read, augmented',
+    'gnn.py:{}+generated_probes+probe_outputs+mild_augmentation',
+  ),
+  'ng_t_probe_outputs': (
+    'NG-T, 64 generated probes, outputs read, augmented',
+    'transformer.py:{}+generated_probes+probe_outputs+mild_augmentation',
+  ),
+  'ng_gnn_normalised': ('NG-GNN, normalised readout', 'gnn.py:{}'),
+  'ng_t_normalised': ('NG-T, normalised readout', 'transformer.py:{}'),
+  'dws': ('DWSNets', 'dws.py:{}'),
+  'nfn': ('NFN-NP', 'nfn.py:{}'),
+  'nfn_hnp': ('NFN-HNP', 'nfn.py:{}'),
+  'statnn': ('StatNN', 'statnn.py:{}'),
+  'mlp': ('MLP', 'mlp.py:{}'),
 }
 # Row -> overrides and estimated minutes of the scaled protocol, on one core of
 # an EPYC without AVX-512 whose other core is busy. Rows without probes read
@@ -144,6 +143,8 @@ _TWO_CORES: dict[str, tuple[tuple[str, ...], float]] = {
   'ng_gnn_generated_probes': (_GNN, 22),
   'ng_t_generated_probes': (_NG_T, 19),
   'ng_gnn_generated_probes_normalised': (_GNN_NORMALISED, 20),
+  'ng_gnn_probe_outputs': ((*_GNN_NORMALISED, *_AUGMENTED), 22),
+  'ng_t_probe_outputs': ((*_NG_T_NORMALISED, *_AUGMENTED), 19),
   'probing': ((), 1),
   'generated_probing': ((), 1),
   'probing_augmented': (_AUGMENTED, 1),
@@ -233,10 +234,12 @@ def _two_cores(source: str, title: str) -> ml_collections.ConfigDict:
       'a tenth, 10 degrees, scales of 0.9 to 1.1; rate 1e-3). NG-GNN, NFN: 8 '
       'epochs; NG-T: 2 blocks, 2 epochs; MLP, StatNN: 20; probing: 30 as '
       'published. *Normalised readout*: batch norm before it, and Fourier '
-      'features of scale 0.3. Networks of independent initialisations, as in '
-      'the paper, cannot be read without probes after so few epochs; there, '
-      'all networks start from one initialisation, which is easier than what '
-      'the paper has, so the two kinds of data are ranked apart.'
+      'features of scale 0.3; *outputs read*: besides, the readout is that of '
+      'probing, and also gets the outputs on the probes. Networks of '
+      'independent initialisations, as in the paper, cannot be read without '
+      'probes after so few epochs; there, all networks start from one '
+      'initialisation, which is easier than what the paper has, so the two '
+      'kinds of data are ranked apart.'
     ),
   )
 
@@ -270,7 +273,8 @@ def _smoke(source: str, title: str) -> ml_collections.ConfigDict:
 
 
 def _row(name: str, base: str) -> tables.Row:
-  return tables.Row(name, _LABELS[name], _CONFIGS[name].format(base))
+  label, config = _ROWS[name]
+  return tables.Row(name, label, config.format(base))
 
 
 def _assemble(

@@ -73,11 +73,7 @@ def _digits(config: ml_collections.ConfigDict) -> None:
   """The 8x8 digits of scikit-learn: minutes on two cores."""
   variants.digits_data(config)
   config.model.update(_DIGITS_MODELS[config.model.name])
-  # Milder than the paper's: a turn of 45 degrees makes a 6 a 9.
-  augmentation = config.augmentation
-  augmentation.translation, augmentation.rotation = 0.1, 10.0
-  augmentation.noise, augmentation.dropout = 0.0, 0.0
-  augmentation.scale = (0.9, 1.1)
+  _set_mild_augmentation(config)
   if config.model.name != 'probing':  # Which is trained as published.
     variants.digits_schedule(
       config,
@@ -89,6 +85,14 @@ def _digits(config: ml_collections.ConfigDict) -> None:
     )
   if config.model.name == 'ng_t':
     config.microbatch_size = 2
+
+
+def _set_mild_augmentation(config: ml_collections.ConfigDict) -> None:
+  """Milder than the paper's: a turn of 45 degrees makes a 6 a 9."""
+  augmentation = config.augmentation
+  augmentation.translation, augmentation.rotation = 0.1, 10.0
+  augmentation.noise, augmentation.dropout = 0.0, 0.0
+  augmentation.scale = (0.9, 1.1)
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
@@ -123,6 +127,20 @@ def _generated_probes(config: ml_collections.ConfigDict) -> None:
   config.model.num_probes = config.model.num_probes or 64
 
 
+def _probe_outputs(config: ml_collections.ConfigDict) -> None:
+  """The readout also gets the networks' outputs, and is that of probing."""
+  variants.set_model(
+    config, read_probe_outputs=True, readout_size=256, num_readout_layers=6
+  )
+  config.model.num_probes = config.model.num_probes or 64
+
+
+def _mild_augmentation(config: ml_collections.ConfigDict) -> None:
+  """Shifts, turns and scales of the drawn images, exact in the weights."""
+  config.augmentation.enabled = True
+  _set_mild_augmentation(config)
+
+
 _BASES: dict[str, variants.Change] = {
   'paper': _paper,
   'mnist': _paper,
@@ -137,6 +155,8 @@ _MODIFIERS: dict[str, variants.Change] = {
   'probes_16': variants.probes_16,
   'probes_64': variants.probes_64,
   'generated_probes': _generated_probes,
+  'probe_outputs': _probe_outputs,
+  'mild_augmentation': _mild_augmentation,
 }
 # What a model is trained with in place of the defaults, before the base.
 _RECIPES: dict[str, variants.Change] = {

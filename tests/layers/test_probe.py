@@ -12,6 +12,7 @@ from ng_jax import networks
 from ng_jax import specs
 from ng_jax.layers import generator
 from ng_jax.layers import probe_inputs
+from tests import padded_batches
 from tests import probed_networks
 
 _SIREN = networks.Siren((2, 4, 3, 2))
@@ -39,6 +40,11 @@ def _init(module, graph):
 
 
 def _apply(module, variables, graph):
+  """Projections, what the embedding adds to the nodes."""
+  return _apply_for_both(module, variables, graph)[0]
+
+
+def _apply_for_both(module, variables, graph):
   def apply(variables, graph):
     return module.apply(variables, graphs.connect(graph))
 
@@ -90,6 +96,33 @@ def test_every_neuron_sees_its_own_activations(x64):
     first = last
 
 
+def test_the_activations_themselves_are_returned_too(x64):
+  # Of graphs that carry weights, or activations, and of a padded batch.
+  module = _probes()
+  graph = _graph(dtype=np.float64)
+  variables = _init(module, graph)
+  expected = graphs.node_activations(
+    _SIREN, graph.globals['weights'], variables['params']['inputs']
+  )
+  assert expected.shape == (2, 11, _NUM)
+  carried = graphs.add_activations(graph, expected)
+  padded = padded_batches.concatenated(
+    jax.device_get(graphs.flatten(graph)),
+    num_graphs=4,
+    num_nodes=25,
+    num_edges=80,
+    rubbish=9.0,
+  )
+  for batch in (graph, carried, padded):
+    projected, found = _apply_for_both(module, variables, batch)
+    assert projected.shape == (*found.shape[:-1], 5)
+    found = found.reshape(-1, _NUM)
+    np.testing.assert_allclose(
+      found[:22], expected.reshape(-1, _NUM), rtol=1e-12
+    )
+    assert not np.any(found[22:])
+
+
 def test_projections_by_role_have_a_row_for_every_depth():
   # Four hidden sets, rows for two: the third and fourth use the second's.
   deep = networks.Mlp((2, 3, 3, 3, 3, 2))
@@ -123,7 +156,7 @@ def test_gradients_reach_what_makes_the_inputs(source):
   variables = _init(module, graph)
 
   def loss(params):
-    found = module.apply({'params': params}, graphs.connect(graph))
+    found, _ = module.apply({'params': params}, graphs.connect(graph))
     return jnp.sum(found**3)
 
   grads = jax.jit(jax.grad(loss))(variables['params'])

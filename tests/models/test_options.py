@@ -121,6 +121,11 @@ def _option_names():
       r'give network=networks.Siren\(...\), or set num_probes=0',
     ),
     (
+      'ng_t',
+      {'read_probe_outputs': True},
+      'read_probe_outputs=True needs probes, got num_probes=0; set num_probes',
+    ),
+    (
       'ng_gnn',
       {'num_inputs': 1},
       'position table has too few rows .* num_inputs must be at least 2, got 1',

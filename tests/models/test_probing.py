@@ -50,6 +50,7 @@ def _inputs(network, num=_NUM):
   repeats.cases(
     [
       ('ng_gnn', 'conv', {'probe_source': 'generator'}),
+      ('ng_gnn', 'conv', {'read_probe_outputs': True}),
       ('ng_gnn', 'mlp', {'probe_projection': 'role'}),
       ('ng_t', 'conv', {'probe_projection': 'role'}),
       ('ng_t', 'siren', {'probe_source': 'generator'}),
@@ -89,11 +90,15 @@ def test_hidden_neurons_have_no_order(x64, name, network, options):
   repeats.cases(
     [
       ('ng_gnn', 'siren', {}),
+      ('ng_gnn', 'siren', {'read_probe_outputs': True}),
       ('ng_gnn', 'conv', {'probe_projection': 'role'}),
       ('ng_t', 'siren', {'probe_projection': 'role'}),
+      ('ng_t', 'siren', {'read_probe_outputs': True}),
       ('probing', 'conv', {}),
     ],
-    repeats=lambda name, network, options: name != 'probing',
+    repeats=lambda name, network, options: (
+      name != 'probing' and options != {'read_probe_outputs': True}
+    ),
   ),
 )
 def test_what_graphs_bring_replaces_the_models_own(x64, name, network, options):
@@ -133,6 +138,28 @@ def test_what_graphs_bring_replaces_the_models_own(x64, name, network, options):
       found,
       (grads, logits),
     )
+
+
+@pytest.mark.parametrize('name', readers.GRAPH_MODELS)
+def test_the_readout_reads_the_outputs(x64, name):
+  # With everything else of the last layers hidden from it, the readout is a
+  # function of the outputs alone: those of `Siren.apply`, in their order.
+  model = _create(name, _SIREN, read_probe_outputs=True, num_readout_layers=1)
+  plain = _create(name, _SIREN, num_readout_layers=1)
+  variables = readers.draw_variables(model, _SIREN.spec, dtype=np.float64)
+  weights, num_outputs = _weights(_SIREN), _SIREN.spec.num_outputs
+  graph = graphs.encode(graphs.topology(_SIREN.spec), weights)
+  params = variables['params']
+  kernel = params['readout']['layer_0']['kernel']
+  inputs = params['embedding']['probes']['inputs']
+  outputs = jnp.swapaxes(_SIREN.apply(weights, inputs), -1, -2)
+  outputs = outputs.reshape(2, num_outputs * _NUM)
+  found = model.apply(variables, graph)
+  of_graph = jax.tree.map(lambda x: x, params)
+  of_graph['readout']['layer_0']['kernel'] = kernel[: -outputs.shape[1]]
+  expected = plain.apply({**variables, 'params': of_graph}, graph)
+  expected += outputs @ kernel[-outputs.shape[1] :]
+  np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
 def _padded(brought):

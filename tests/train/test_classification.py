@@ -248,6 +248,27 @@ def test_the_recipe_of_probing():
   assert config.model.num_probes == 16
 
 
+@pytest.mark.parametrize('name', ['ng_gnn', 'ng_t'])
+def test_graphs_with_the_readout_and_the_augmentation_of_probing(name):
+  make = classification_variants.make_config
+  modifiers = '+generated_probes+mild_augmentation'
+  alone = make('probing', 'mnist' + modifiers)
+  config = make(name, 'mnist+probe_outputs' + modifiers)
+  for made in (alone, config, make(name, 'mnist+probe_outputs')):
+    classification_config.check(made)
+    assert made.model.num_probes == 64
+  assert config.model.read_probe_outputs
+  assert config.model.readout_size == alone.model.hidden_size
+  assert config.model.num_readout_layers == alone.model.num_layers
+  assert config.augmentation == alone.augmentation
+  assert config.augmentation.enabled
+  # What the digits are trained with; the rest stays the recipe's.
+  assert config.augmentation == make(name, 'digits').augmentation
+  assert not make('probing', 'digits').augmentation.enabled
+  with pytest.raises(ValueError, match='sets read_probe_outputs, which'):
+    make('probing', 'mnist+probe_outputs')
+
+
 @pytest.mark.slow
 def test_probing_learns_and_its_rate_ends_at_zero(data_dir, tmp_path):
   config = classification_variants.make_config(
