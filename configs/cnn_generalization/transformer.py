@@ -18,8 +18,9 @@ fashion_mnist_one_shape, digits_one_shape: zoos of one shape of weights, which
   'nfn' reads too.
 smoke: a tiny zoo and a few steps, to show that everything runs.
 
-Modifier: 'no_activations', the ablation of the activation embeddings (paper:
-0.728 +- 0.010).
+Modifiers: 'no_activations', the ablation of the activation embeddings (paper:
+0.728 +- 0.010), and 'normalised_readout', a batch norm before the readout and
+coarse features.
 """
 
 import ml_collections

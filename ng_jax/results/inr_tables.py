@@ -46,10 +46,9 @@ _NG_T = (
   'microbatch_size=2',
   'num_steps=500',
 )
-# Beyond the paper: batch norm before the readout, and coarser features.
-_NORMALISED = ('model.pooled_norm=True', 'model.fourier_scale=0.3')
-_GNN_NORMALISED = (*_GNN, *_NORMALISED, 'microbatch_size=32')
-_NG_T_NORMALISED = (*_NG_T, *_NORMALISED, 'microbatch_size=16')
+# With `+normalised_readout`, a batch norm, which wants more at once.
+_GNN_NORMALISED = (*_GNN, 'microbatch_size=32')
+_NG_T_NORMALISED = (*_NG_T, 'microbatch_size=16')
 _NFN = (
   *_SHORT,
   'model.channels=(64,64,64)',
@@ -79,28 +78,32 @@ _DATA = (
 )
 _DATA_SHARED = ('data.init=shared',)
 
+# What the paper's models may have -> label and modifiers of the config.
+_KINDS = {
+  '': ('', ''),
+  '_no_positions': (', no positional embeddings', '+no_positions'),
+  '_probes': (', 64 probes', '+probes_64'),
+  '_generated_probes': (', 64 generated probes', '+generated_probes'),
+  '_generated_probes_normalised': (
+    ', 64 generated probes, normalised readout',
+    '+generated_probes+normalised_readout',
+  ),
+  '_probe_outputs': (
+    ', 64 generated probes, outputs read, augmented',
+    '+generated_probes+normalised_readout+probe_outputs+mild_augmentation',
+  ),
+  '_normalised': (', normalised readout', '+normalised_readout'),
+}
 # Row -> label and config of a run.
 _ROWS = {
-  'ng_gnn': ('NG-GNN', 'gnn.py:{}'),
-  'ng_gnn_no_positions': (
-    'NG-GNN, no positional embeddings',
-    'gnn.py:{}+no_positions',
-  ),
-  'ng_gnn_probes': ('NG-GNN, 64 probes', 'gnn.py:{}+probes_64'),
-  'ng_gnn_generated_probes': (
-    'NG-GNN, 64 generated probes',
-    'gnn.py:{}+generated_probes',
-  ),
-  'ng_t': ('NG-T', 'transformer.py:{}'),
-  'ng_t_no_positions': (
-    'NG-T, no positional embeddings',
-    'transformer.py:{}+no_positions',
-  ),
-  'ng_t_probes': ('NG-T, 64 probes', 'transformer.py:{}+probes_64'),
-  'ng_t_generated_probes': (
-    'NG-T, 64 generated probes',
-    'transformer.py:{}+generated_probes',
-  ),
+  **{
+    name + kind: (model + label, file + modifiers)
+    for name, model, file in (
+      ('ng_gnn', 'NG-GNN', 'gnn.py:{}'),
+      ('ng_t', 'NG-T', 'transformer.py:{}'),
+    )
+    for kind, (label, modifiers) in _KINDS.items()
+  },
   'probing': ('probing alone, 64 probes', 'probing.py:{}'),
   'generated_probing': (
     'probing alone, 64 generated probes',
@@ -114,20 +117,6 @@ _ROWS = {
     'probing alone, 64 generated probes, augmented',
     'probing.py:{}+generated_probes+mild_augmentation',
   ),
-  'ng_gnn_generated_probes_normalised': (
-    'NG-GNN, 64 generated probes, normalised readout',
-    'gnn.py:{}+generated_probes',
-  ),
-  'ng_gnn_probe_outputs': (
-    'NG-GNN, 64 generated probes, outputs read, augmented',
-    'gnn.py:{}+generated_probes+probe_outputs+mild_augmentation',
-  ),
-  'ng_t_probe_outputs': (
-    'NG-T, 64 generated probes, outputs read, augmented',
-    'transformer.py:{}+generated_probes+probe_outputs+mild_augmentation',
-  ),
-  'ng_gnn_normalised': ('NG-GNN, normalised readout', 'gnn.py:{}'),
-  'ng_t_normalised': ('NG-T, normalised readout', 'transformer.py:{}'),
   'dws': ('DWSNets', 'dws.py:{}'),
   'nfn': ('NFN-NP', 'nfn.py:{}'),
   'nfn_hnp': ('NFN-HNP', 'nfn.py:{}'),

@@ -155,6 +155,7 @@ _MODIFIERS: dict[str, variants.Change] = {
   'probes_16': variants.probes_16,
   'probes_64': variants.probes_64,
   'generated_probes': _generated_probes,
+  'normalised_readout': variants.normalised_readout,
   'probe_outputs': _probe_outputs,
   'mild_augmentation': _mild_augmentation,
 }

@@ -221,6 +221,7 @@ _BASES: dict[str, variants.Change] = {
 }
 _MODIFIERS: dict[str, variants.Change] = {
   'no_activations': _no_activations,
+  'normalised_readout': variants.normalised_readout,
   'np': _np,
 }
 

@@ -258,6 +258,7 @@ def test_graphs_with_the_readout_and_the_augmentation_of_probing(name):
     classification_config.check(made)
     assert made.model.num_probes == 64
   assert config.model.read_probe_outputs
+  assert not config.model.pooled_norm
   assert config.model.readout_size == alone.model.hidden_size
   assert config.model.num_readout_layers == alone.model.num_layers
   assert config.augmentation == alone.augmentation
