@@ -261,6 +261,7 @@ def _draw(
 
 _TASK = running.Task(
   check=classification_config.check,
+  defaults=classification_config.defaults,
   prepare=prepare,
   average=metrics.means,
   validate=_validate,

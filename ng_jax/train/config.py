@@ -123,19 +123,26 @@ def flatten(config: Mapping[str, Any], *, prefix: str = '') -> dict[str, Any]:
 
 
 def check_unchanged(
-  config: Mapping[str, Any], saved: Mapping[str, Any], *, workdir: str
+  config: Mapping[str, Any],
+  saved: Mapping[str, Any],
+  *,
+  defaults: Mapping[str, Any],
+  workdir: str,
 ) -> None:
   """Refuses to resume a run with another config than it was started with.
 
   Args:
     config: of this run.
-    saved: of the checkpoint, JSON types.
+    saved: of the checkpoint, JSON types. Fields that it lacks, because ng_jax
+      gained them later, count as their defaults, which keep what was before.
+    defaults: of the fields.
     workdir: for the message.
 
   Raises:
     ValueError: fields other than `FREE_ON_RESUME` differ; lists them.
   """
   new, old = flatten(to_json_types(config)), flatten(saved)
+  old = flatten(to_json_types(defaults)) | old
   lines = [
     f'{name}: {old.get(name, "(absent)")!r} in the checkpoint, '
     f'{new.get(name, "(absent)")!r} now'

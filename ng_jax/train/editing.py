@@ -208,6 +208,7 @@ def _choose(
     config.edit = image_edits.name_of(image_edit)
   task = running.Task(
     check=functools.partial(editing_config.check, image_edit=image_edit),
+    defaults=editing_config.defaults,
     prepare=functools.partial(prepare, image_edit=image_edit),
     average=metrics.averages,
     validate=_validate,

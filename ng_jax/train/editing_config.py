@@ -53,6 +53,21 @@ def default_config(model: str = 'ng_gnn_edit') -> ml_collections.ConfigDict:
   return config
 
 
+def defaults(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """The default config of the model of a config.
+
+  Args:
+    config: of a run.
+
+  Returns:
+    See `default_config`.
+
+  Raises:
+    ValueError: unknown model.
+  """
+  return default_config(config.get('model', {}).get('name', 'ng_gnn_edit'))
+
+
 def check(
   config: ml_collections.ConfigDict,
   *,
@@ -69,8 +84,7 @@ def check(
     ValueError: unknown or missing fields, an unknown model or edit, values out
       of range.
   """
-  name = config.get('model', {}).get('name', 'ng_gnn_edit')
-  config_lib.check_fields(config, default_config(name))
+  config_lib.check_fields(config, defaults(config))
   run_config.check_values(config)
   for field in _SIZES:
     if config.out_of_domain[field] < 0:

@@ -203,6 +203,7 @@ def _task(config: ml_collections.ConfigDict) -> running.Task:
   of_classes = config.get('loss') == targets.CROSS_ENTROPY
   return running.Task(
     check=generalization_config.check,
+    defaults=generalization_config.defaults,
     prepare=zoo_experiment.prepare,
     average=metrics.means if of_classes else regression.average,
     validate=_validate,

@@ -215,6 +215,7 @@ def _draw(
 
 _TASK = running.Task(
   check=meta_config.check,
+  defaults=meta_config.defaults,
   prepare=meta_experiment.prepare,
   average=meta_training.average,
   validate=_validate,

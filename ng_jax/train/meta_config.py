@@ -88,6 +88,30 @@ def default_config(
   )
 
 
+def defaults(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """The default config of the optimizer, estimator and update of a config.
+
+  Args:
+    config: of a run.
+
+  Returns:
+    See `default_config`.
+
+  Raises:
+    ValueError: unknown names.
+  """
+
+  def name(part: str, default: str) -> str:
+    found: str = config.get(part, {}).get('name', default)
+    return found
+
+  return default_config(
+    name('model', 'ff'),
+    estimator=name('estimator', 'greedy'),
+    update=name('outer', 'authors'),
+  )
+
+
 def check(config: ml_collections.ConfigDict) -> None:
   """Refuses a config that cannot be run, before anything is made.
 
@@ -97,17 +121,7 @@ def check(config: ml_collections.ConfigDict) -> None:
   Raises:
     ValueError: unknown or missing fields, unknown names, values out of range.
   """
-
-  def name(part: str, default: str) -> str:
-    found: str = config.get(part, {}).get('name', default)
-    return found
-
-  default = default_config(
-    name('model', 'ff'),
-    estimator=name('estimator', 'greedy'),
-    update=name('outer', 'authors'),
-  )
-  config_lib.check_fields(config, default)
+  config_lib.check_fields(config, defaults(config))
   flat = config_lib.flatten(config.to_dict())
   for field in _POSITIVE:
     if flat[field] < 1:

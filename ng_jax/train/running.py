@@ -70,7 +70,10 @@ def run(
     start = checkpoint_repair.newest_whole(store)
     if start is not None:
       config_lib.check_unchanged(
-        config, store.config(start), workdir=str(workdir)
+        config,
+        store.config(start),
+        defaults=task.defaults(config),
+        workdir=str(workdir),
       )
     experiment = task.prepare(config)
     if processes.is_first():

@@ -23,6 +23,7 @@ class Task:
 
   Attributes:
     check: refuses a config that cannot be run, before anything is made.
+    defaults: the default config of the model of a config.
     prepare: builds the experiment of a config.
     average: turns sums over examples, 'count' among them, into means.
     validate: (experiment, state) -> metrics of the validation split.
@@ -35,6 +36,7 @@ class Task:
   """
 
   check: Callable[[ml_collections.ConfigDict], None]
+  defaults: Callable[[ml_collections.ConfigDict], ml_collections.ConfigDict]
   prepare: Callable[[ml_collections.ConfigDict], Experiment]
   average: Callable[[Mapping[str, Any]], Metrics]
   validate: Callable[[Experiment, state_lib.TrainState], Metrics]

@@ -73,6 +73,7 @@ def make_task(*, before_step=None, data=None):
 
   return running.Task(
     check=lambda config: None,
+    defaults=lambda config: config,
     prepare=prepare,
     average=lambda sums: metrics.means(
       {name: sums[name] for name in ('loss', 'correct', 'count')}

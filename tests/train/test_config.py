@@ -38,15 +38,30 @@ def test_unknown_and_missing_fields(config, message):
 def test_changed_config_lists_what_differs():
   old = {'seed': 0, 'num_epochs': 1, 'model': {'name': 'a', 'size': 3}}
   longer = {**old, 'num_epochs': 9}
-  config_lib.check_unchanged(longer, old, workdir='runs/x')
+  config_lib.check_unchanged(longer, old, defaults=old, workdir='runs/x')
   changed = {'seed': 1, 'num_epochs': 1, 'model': {'name': 'a', 'size': 4}}
   with pytest.raises(ValueError) as error:
-    config_lib.check_unchanged(changed, old, workdir='runs/x')
+    config_lib.check_unchanged(changed, old, defaults=old, workdir='runs/x')
   text = str(error.value)
   assert 'runs/x holds a run with another config' in text
   assert 'seed: 0 in the checkpoint, 1 now' in text
   assert 'model.size: 3 in the checkpoint, 4 now' in text
   assert 'name' not in text.split('Give')[0]
+
+
+def test_a_field_that_is_younger_than_the_run_has_its_default():
+  old = {'seed': 0, 'model': {'name': 'a'}}
+  defaults = {'seed': 5, 'model': {'name': 'b', 'sizes': (3, 4)}}
+
+  def check(sizes):
+    config = {'seed': 0, 'model': {'name': 'a', 'sizes': sizes}}
+    config_lib.check_unchanged(config, old, defaults=defaults, workdir='runs/x')
+
+  check((3, 4))
+  with pytest.raises(ValueError) as error:
+    check((3, 5))
+  changed = 'config:\n  model.sizes: [3, 4] in the checkpoint, [3, 5] now\n'
+  assert changed in str(error.value)
 
 
 def test_config_file_holds_the_source(tmp_path):

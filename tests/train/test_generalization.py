@@ -394,6 +394,19 @@ def test_refuses_unknown_models_and_variants():
     generalization_variants.make_config('statnn', 'smoke+no_activations')
 
 
+@pytest.mark.parametrize('model', ['ng_gnn', 'ng_t'])
+def test_a_normalised_readout_gets_whole_batches(model):
+  config = generalization_variants.make_config(
+    model, 'fashion_mnist+normalised_readout'
+  )
+  generalization_config.check(config)
+  assert config.model.pooled_norm
+  assert config.model.fourier_scale == 0.3
+  assert config.microbatch_size == 0
+  with pytest.raises(ValueError, match='sets pooled_norm, which the model'):
+    generalization_variants.make_config('statnn', 'smoke+normalised_readout')
+
+
 def test_the_zoo_of_one_shape_is_as_the_small_zoo():
   # Spec 6.4: three convolutions of 16 channels, 3 x 3, no residuals.
   fields = generalization_variants.make_config(

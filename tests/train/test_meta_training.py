@@ -70,6 +70,7 @@ def make_config(**changes):
 
 TASK = running.Task(
   check=lambda config: None,
+  defaults=lambda config: config,
   prepare=make_experiment,
   average=meta_training.average,
   # The smaller the drive, the smaller the loss.
