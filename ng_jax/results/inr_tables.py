@@ -125,8 +125,8 @@ _ROWS = {
   'mlp': ('MLP', 'mlp.py:{}'),
 }
 # Row -> overrides and estimated minutes of the scaled protocol, on one core of
-# an EPYC without AVX-512 whose other core is busy. Most rows without probes read
-# networks that share one initialisation.
+# an EPYC without AVX-512 whose other core is busy. Most rows without probes
+# read networks that share one initialisation.
 _TWO_CORES: dict[str, tuple[tuple[str, ...], float]] = {
   'ng_gnn_probes': (_GNN, 22),
   'ng_t_probes': (_NG_T, 19),
