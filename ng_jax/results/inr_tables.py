@@ -93,7 +93,10 @@ _KINDS = {
     '+generated_probes+normalised_readout+probe_outputs+mild_augmentation',
   ),
   '_normalised': (', normalised readout', '+normalised_readout'),
-  '_normalised_independent': (', normalised readout', '+normalised_readout'),
+  '_normalised_layers': (
+    ', normalised readout of all layers',
+    '+normalised_readout+layer_means',
+  ),
 }
 # Row -> label and config of a run.
 _ROWS = {
@@ -139,8 +142,8 @@ _TWO_CORES: dict[str, tuple[tuple[str, ...], float]] = {
   'generated_probing': ((), 1),
   'probing_augmented': (_AUGMENTED, 1),
   'generated_probing_augmented': (_AUGMENTED, 1),
-  'ng_gnn_normalised_independent': (_GNN_NORMALISED, 20),
-  'ng_t_normalised_independent': (_NG_T_NORMALISED, 18),
+  'ng_gnn_normalised_layers': (_GNN_NORMALISED, 20),
+  'ng_t_normalised_layers': (_NG_T_NORMALISED, 18),
   'ng_gnn': ((*_GNN, *_DATA_SHARED), 20),
   'ng_gnn_no_positions': ((*_GNN, *_DATA_SHARED), 20),
   'ng_t': ((*_NG_T, *_DATA_SHARED), 18),
@@ -226,7 +229,8 @@ def _two_cores(source: str, title: str) -> ml_collections.ConfigDict:
       'a tenth, 10 degrees, scales of 0.9 to 1.1; rate 1e-3). NG-GNN, NFN: 8 '
       'epochs; NG-T: 2 blocks, 2 epochs; MLP, StatNN: 20; probing: 30 as '
       'published. *Normalised readout*: batch norm before it, and Fourier '
-      'features of scale 0.3; *outputs read*: besides, the readout is that of '
+      'features of scale 0.3; *of all layers*: besides, of the means of all '
+      'layers, not of the output node; *outputs read*: the readout is that of '
       'probing, and also gets the outputs on the probes. After so few epochs '
       'networks of independent initialisations, as in the paper, can be read '
       'without probes by a normalised readout at most; there, all networks '

@@ -135,6 +135,11 @@ def _probe_outputs(config: ml_collections.ConfigDict) -> None:
   config.model.num_probes = config.model.num_probes or 64
 
 
+def _layer_means(config: ml_collections.ConfigDict) -> None:
+  """The readout gets the mean of every layer, not only the output nodes."""
+  variants.set_model(config, pooling='cat_mean')
+
+
 def _mild_augmentation(config: ml_collections.ConfigDict) -> None:
   """Shifts, turns and scales of the drawn images, exact in the weights."""
   config.augmentation.enabled = True
@@ -156,6 +161,7 @@ _MODIFIERS: dict[str, variants.Change] = {
   'probes_64': variants.probes_64,
   'generated_probes': _generated_probes,
   'normalised_readout': variants.normalised_readout,
+  'layer_means': _layer_means,
   'probe_outputs': _probe_outputs,
   'mild_augmentation': _mild_augmentation,
 }

@@ -268,6 +268,8 @@ def test_graphs_with_the_readout_and_the_augmentation_of_probing(name):
   assert not make('probing', 'digits').augmentation.enabled
   with pytest.raises(ValueError, match='sets read_probe_outputs, which'):
     make('probing', 'mnist+probe_outputs')
+  layers = make(name, 'mnist+normalised_readout+layer_means').model
+  assert (layers.pooled_norm, layers.pooling) == (True, 'cat_mean')
 
 
 @pytest.mark.slow
