@@ -20,8 +20,8 @@ Modifiers: 'no_positions', 'probes_16', 'probes_64', 'generated_probes' (from a
 deep linear generator; 64 unless another modifier says so), 'probe_outputs' (the
 readout, as wide and deep as that of probing, also gets the outputs on the
 probes), 'normalised_readout' (a batch norm before it and coarse features, to
-learn in fewer steps), 'layer_means' (it gets the mean of every layer in place
-of the output nodes), 'mild_augmentation' (that of the digits) and 'small' (4,000
+learn in fewer steps), 'layer_means' (it gets the mean of every layer, not the
+output nodes), 'mild_augmentation' (that of the digits) and 'small' (4,000
 training INRs, 40 epochs). MNIST and Fashion-MNIST need --config.data.image_dir,
 a folder with the publisher's four files; making all INRs takes hours on a CPU.
 """
