@@ -117,14 +117,19 @@ def test_networks_out_of_the_domain_may_change_when_resuming():
   new = editing_config.default_config()
   new.out_of_domain.source = 'fashion_mnist'
   new.out_of_domain.num_test = 3
-  config_lib.check_unchanged(
-    new, config_lib.to_json_types(old), workdir='runs/x'
-  )
+
+  def check():
+    config_lib.check_unchanged(
+      new,
+      config_lib.to_json_types(old),
+      defaults=editing_config.defaults(new),
+      workdir='runs/x',
+    )
+
+  check()
   new.edit = 'contrast'
   with pytest.raises(ValueError, match="edit: 'dilate' in the checkpoint"):
-    config_lib.check_unchanged(
-      new, config_lib.to_json_types(old), workdir='runs/x'
-    )
+    check()
 
 
 @pytest.mark.parametrize('model', _EDITORS)
