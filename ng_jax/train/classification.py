@@ -27,6 +27,7 @@ from ng_jax.train import inr_sources
 from ng_jax.train import metrics
 from ng_jax.train import reports
 from ng_jax.train import robustness
+from ng_jax.train import run_config
 from ng_jax.train import running
 from ng_jax.train import state as state_lib
 from ng_jax.weights import augment
@@ -261,7 +262,9 @@ def _draw(
 
 _TASK = running.Task(
   check=classification_config.check,
-  defaults=classification_config.defaults,
+  defaults=functools.partial(
+    run_config.of_model, classification_config.default_config
+  ),
   prepare=prepare,
   average=metrics.means,
   validate=_validate,

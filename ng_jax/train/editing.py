@@ -29,6 +29,7 @@ from ng_jax.train import experiment as experiment_lib
 from ng_jax.train import exporting
 from ng_jax.train import inr_sources
 from ng_jax.train import metrics
+from ng_jax.train import run_config
 from ng_jax.train import running
 from ng_jax.train import state as state_lib
 
@@ -208,7 +209,9 @@ def _choose(
     config.edit = image_edits.name_of(image_edit)
   task = running.Task(
     check=functools.partial(editing_config.check, image_edit=image_edit),
-    defaults=editing_config.defaults,
+    defaults=functools.partial(
+      run_config.of_model, editing_config.default_config
+    ),
     prepare=functools.partial(prepare, image_edit=image_edit),
     average=metrics.averages,
     validate=_validate,

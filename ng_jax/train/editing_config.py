@@ -53,21 +53,6 @@ def default_config(model: str = 'ng_gnn_edit') -> ml_collections.ConfigDict:
   return config
 
 
-def defaults(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """The default config of the model of a config.
-
-  Args:
-    config: of a run.
-
-  Returns:
-    See `default_config`.
-
-  Raises:
-    ValueError: unknown model.
-  """
-  return default_config(config.get('model', {}).get('name', 'ng_gnn_edit'))
-
-
 def check(
   config: ml_collections.ConfigDict,
   *,
@@ -84,7 +69,7 @@ def check(
     ValueError: unknown or missing fields, an unknown model or edit, values out
       of range.
   """
-  config_lib.check_fields(config, defaults(config))
+  config_lib.check_fields(config, run_config.of_model(default_config, config))
   run_config.check_values(config)
   for field in _SIZES:
     if config.out_of_domain[field] < 0:

@@ -21,6 +21,7 @@ from ng_jax.train import generalization_config
 from ng_jax.train import metrics
 from ng_jax.train import regression
 from ng_jax.train import reports
+from ng_jax.train import run_config
 from ng_jax.train import running
 from ng_jax.train import state as state_lib
 from ng_jax.train import targets
@@ -203,7 +204,9 @@ def _task(config: ml_collections.ConfigDict) -> running.Task:
   of_classes = config.get('loss') == targets.CROSS_ENTROPY
   return running.Task(
     check=generalization_config.check,
-    defaults=generalization_config.defaults,
+    defaults=functools.partial(
+      run_config.of_model, generalization_config.default_config
+    ),
     prepare=zoo_experiment.prepare,
     average=metrics.means if of_classes else regression.average,
     validate=_validate,

@@ -54,21 +54,6 @@ def default_config(model: str = 'ng_gnn') -> ml_collections.ConfigDict:
   return config
 
 
-def defaults(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """The default config of the model of a config.
-
-  Args:
-    config: of a run.
-
-  Returns:
-    See `default_config`.
-
-  Raises:
-    ValueError: unknown model.
-  """
-  return default_config(config.get('model', {}).get('name', 'ng_gnn'))
-
-
 def check(config: ml_collections.ConfigDict) -> None:
   """Refuses a config that cannot be run, before anything is made.
 
@@ -79,7 +64,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     ValueError: unknown or missing fields, an unknown model or loss, values out
       of range.
   """
-  config_lib.check_fields(config, defaults(config))
+  config_lib.check_fields(config, run_config.of_model(default_config, config))
   run_config.check_values(config)
   if config.loss not in targets.LOSSES:
     raise ValueError(

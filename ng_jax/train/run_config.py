@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fields that the configs of all runs on INRs share, and their checks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ml_collections
@@ -76,6 +77,27 @@ def default_fields() -> dict[str, Any]:
     'num_devices': 0,
     'compilation_cache': True,
   }
+
+
+def of_model(
+  default_config: Callable[..., ml_collections.ConfigDict],
+  config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
+  """The default config of the model that a config names.
+
+  Args:
+    default_config: of the experiment; gets the name, or nothing where the
+      config has none.
+    config: of a run.
+
+  Returns:
+    What `default_config` gives.
+
+  Raises:
+    ValueError: unknown model.
+  """
+  model = config.get('model', {})
+  return default_config(model['name']) if 'name' in model else default_config()
 
 
 def check_values(config: ml_collections.ConfigDict) -> None:
