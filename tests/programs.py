@@ -5,13 +5,19 @@ LLVM's optimisations and XLA's fusion emitters are off, and a program is not
 split for several threads: a third of the time to compile, and the arrays of the
 tests are too small to notice. A test of what the usual optimisations do to
 numbers asks for a usual program.
+
+Most programs of the tests are single operations. Half of the time before XLA
+gets one goes into the context that JAX makes for it, and some into the lines of
+Python that it came from: all share one context here, and have no lines.
 """
 
 from collections.abc import Callable
+import functools
 import os
 from typing import Any
 
 import jax
+from jax._src.interpreters import mlir
 
 # An option that XLA does not know ends the process; jax 0.12 has lost this one.
 _HAS_FUSION_EMITTERS = jax.__version_info__ < (0, 11)
@@ -29,6 +35,8 @@ if _HAS_FUSION_EMITTERS:
   _USUAL['xla_cpu_use_fusion_emitters'] = True
 # For whole runs, whose programs are run often: with fusion emitters.
 RUNS = '--xla_backend_optimization_level=0'
+_MAKE_CONTEXT = 'make_ir_context'
+_LINES = 'jax_traceback_in_locations_limit'
 
 
 def make_cheap() -> None:
@@ -44,6 +52,12 @@ def make_cheap() -> None:
     if name not in given
   ]
   os.environ['XLA_FLAGS'] = ' '.join([*cheap, given]).strip()
+  os.environ[_LINES.upper()] = '0'
+  jax.config.update(_LINES, 0)
+  # Private to JAX: a version without it is slower, and right.
+  make_context = getattr(mlir, _MAKE_CONTEXT, None)
+  if make_context is not None:
+    setattr(mlir, _MAKE_CONTEXT, functools.cache(make_context))
 
 
 def with_devices(num_devices: int) -> dict[str, str]:
