@@ -35,12 +35,11 @@ if _HAS_FUSION_EMITTERS:
   _USUAL['xla_cpu_use_fusion_emitters'] = True
 # For whole runs, whose programs are run often: with fusion emitters.
 RUNS = '--xla_backend_optimization_level=0'
-_MAKE_CONTEXT = 'make_ir_context'
 _LINES = 'jax_traceback_in_locations_limit'
 
 
 def make_cheap() -> None:
-  """Compiles cheaply, in this process and those that it starts.
+  """Compiles cheaply, in this process and, context aside, those it starts.
 
   To be called before JAX compiles its first program. What XLA_FLAGS already
   says stays as it is.
@@ -55,9 +54,8 @@ def make_cheap() -> None:
   os.environ[_LINES.upper()] = '0'
   jax.config.update(_LINES, 0)
   # Private to JAX: a version without it is slower, and right.
-  make_context = getattr(mlir, _MAKE_CONTEXT, None)
-  if make_context is not None:
-    setattr(mlir, _MAKE_CONTEXT, functools.cache(make_context))
+  if hasattr(mlir, 'make_ir_context'):
+    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
 def with_devices(num_devices: int) -> dict[str, str]:

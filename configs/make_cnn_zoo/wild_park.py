@@ -18,9 +18,9 @@ python experiments/make_cnn_zoo.py \
 | digits_one_shape        | scikit-learn          | 1      | 150    | 750     |
 | smoke, smoke_one_shape  | scikit-learn          | 4, 1   | 8, 6   | 24, 18  |
 
-fashion_mnist_14 takes about 11 seconds of processor time a run (six runs
-measured), fashion_mnist_one_shape 5 (13 minutes in all), compilation included,
-AMD EPYC, jax 0.10.1. The others were not timed.
+fashion_mnist_14 takes about 11 seconds of processor time a run, compilation
+included (six runs measured, AMD EPYC, jax 0.10.1), fashion_mnist_one_shape took
+13 minutes of one core, whose other core was busy. The others were not timed.
 digits and smoke need no files. The zoo of the paper has 117,241 checkpoints of
 2,800 CNNs, trained for 200 to 1,000 epochs; how the lengths were chosen is not
 published, here they are uniform. paper_later are the choices of its generator
