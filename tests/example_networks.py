@@ -55,6 +55,30 @@ def _dense(
   return specs.Block(name, source, target), leaves
 
 
+def _conv(
+  name: str, source: str, target: str, size: tuple[int, int]
+) -> tuple[specs.Block, list[specs.Leaf]]:
+  height, width = size
+  leaves = [
+    specs.Leaf(
+      f'{name}/kernel',
+      'kh kw source target',
+      name,
+      sizes=(('kh', height), ('kw', width)),
+    ),
+    specs.Leaf(f'{name}/bias', 'target', target, kind='node'),
+  ]
+  block = specs.Block(
+    name,
+    source,
+    target,
+    type='conv',
+    num_channels=height * width,
+    kernel=size,
+  )
+  return block, leaves
+
+
 def _norm(
   name: str, source: str, target: str
 ) -> tuple[specs.Block, list[specs.Leaf]]:
@@ -311,28 +335,6 @@ def fused_attention() -> Example:
 
 def conv() -> Example:
   """Two convolutions, batch norm, and a dense layer on the flat image."""
-
-  def conv_leaves(name: str, target: str, size: tuple[int, int]) -> list[Any]:
-    layout_sizes = (('kh', size[0]), ('kw', size[1]))
-    return [
-      specs.Leaf(
-        f'{name}/kernel', 'kh kw source target', name, sizes=layout_sizes
-      ),
-      specs.Leaf(f'{name}/bias', 'target', target, kind='node'),
-    ]
-
-  def conv_block(
-    name: str, source: str, target: str, size: tuple[int, int]
-  ) -> specs.Block:
-    return specs.Block(
-      name,
-      source,
-      target,
-      type='conv',
-      num_channels=size[0] * size[1],
-      kernel=size,
-    )
-
   statistics = [
     specs.Leaf(f'norm/{name}', 'target', 'b', kind='buffer')
     for name in ('mean', 'var')
@@ -357,10 +359,10 @@ def conv() -> Example:
       specs.NeuronSet('out', 2, 'output'),
     ],
     [
-      (conv_block('one', 'in', 'b', (3, 3)), conv_leaves('one', 'b', (3, 3))),
+      _conv('one', 'in', 'b', (3, 3)),
       (norm_block, norm_leaves + statistics),
-      (conv_block('two', 'c', 'd', (2, 1)), conv_leaves('two', 'd', (2, 1))),
-      (conv_block('flat', 'd', 'e', (2, 3)), flat),
+      _conv('two', 'c', 'd', (2, 1)),
+      (_conv('flat', 'd', 'e', (2, 3))[0], flat),
       _dense('head', 'e', 'out'),
     ],
   )
