@@ -27,7 +27,8 @@ class BatchNorm(nn.Module):
 
   In training mean and variance are those of the real examples at hand; the
   running ones, in the collection 'batch_stats', move towards them and serve
-  evaluation. A batch without real examples leaves them as they are.
+  evaluation. A batch without real examples leaves them as they are. Applied
+  without that collection, as to take them anew, it notes those of the batch.
 
   Attributes:
     momentum: weight of the old running statistics.
@@ -56,6 +57,7 @@ class BatchNorm(nn.Module):
       [num_examples, ..., features]. Jit: yes.
     """
     features = x.shape[-1]
+    known = self.has_variable('batch_stats', 'mean')
     mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
     var = self.variable('batch_stats', 'var', jnp.ones, (features,))
     scale = self.param('scale', nn.initializers.ones_init(), (features,))
@@ -74,6 +76,7 @@ class BatchNorm(nn.Module):
         for kept, new in ((mean, used[0]), (var, unbiased)):
           old = kept.value
           moved = self.momentum * old + (1 - self.momentum) * new
+          moved = moved if known else new
           moved = jnp.where(count > 0, moved, old)
           kept.value = moved.astype(jnp.result_type(old))
     dtype = jnp.result_type(x) if self.dtype is None else self.dtype

@@ -12,6 +12,7 @@ import ml_collections
 from ng_jax.results import config_files
 from ng_jax.results import tables
 from ng_jax.train import config as config_lib
+from ng_jax.train import run_config
 
 # Fields that say where things lie; in any part of a config.
 PLACES = ('data_dir', 'image_dir', 'path', 'source_dir', 'split_file')
@@ -132,13 +133,16 @@ def differences(
 
   Args:
     made_with: config of the run. Fields that it lacks, because ng_jax gained
-      them later, do not count: their defaults keep what was before.
+      them later, count as their defaults, which keep what was before, if all
+      runs on networks have them, and not at all otherwise.
     wanted: config of the row.
 
   Returns:
     'field: old value, not new value' for each. Jit: no.
   """
   old, new = settings(made_with), settings(wanted)
+  later = settings(run_config.default_fields())
+  old = {field: later[field] for field in later if field in new} | old
   return [
     f'{field}: {old[field]!r}, not {new.get(field, "(absent)")!r}'
     for field in sorted(old)

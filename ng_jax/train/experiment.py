@@ -64,11 +64,9 @@ class Experiment:
     splits: {'train', 'validation', 'test'} and perhaps more.
     devices: that the run works on.
     microbatch_size: worked on at once by a device, 0 for all.
-    optimizer: of the params.
     learning_rate: optimizer step to rate.
-    init: makes the state before the first step; `jax.eval_shape(init)` gives
-      its shapes without computing anything.
-    train_step, eval_step: see `devices.make_step`.
+    init: makes the state before the first step.
+    train_step, eval_step, statistics_step: see `devices.make_step`.
     metric_function: what `eval_step` does with a batch, see `steps`.
   """
 
@@ -79,11 +77,11 @@ class Experiment:
   splits: Mapping[str, Split]
   devices: list[jax.Device]
   microbatch_size: int
-  optimizer: optax.GradientTransformation
   learning_rate: optax.Schedule
   init: Callable[[], state_lib.TrainState]
   train_step: devices_lib.Step
   eval_step: devices_lib.Step
+  statistics_step: devices_lib.Step
   metric_function: steps.MetricFunction
 
   @property
@@ -179,12 +177,14 @@ def assemble(
       variables, optimizer, key=jax.random.fold_in(key, _TRAINING)
     )
 
+  in_training: dict[str, Any] = {
+    'loss_function': loss_function,
+    'microbatch_size': microbatch_size,
+  }
   train_step = functools.partial(
-    steps.train_step,
-    loss_function=loss_function,
-    optimizer=optimizer,
-    microbatch_size=microbatch_size,
+    steps.train_step, optimizer=optimizer, **in_training
   )
+  statistics_step = functools.partial(steps.statistics_step, **in_training)
   eval_step = functools.partial(
     steps.eval_step,
     metric_function=metric_function,
@@ -198,11 +198,11 @@ def assemble(
     splits=splits,
     devices=devices,
     microbatch_size=microbatch_size,
-    optimizer=optimizer,
     learning_rate=learning_rate,
     init=jax.jit(init),
     train_step=devices_lib.make_step(train_step, devices, donate_state=True),
     eval_step=devices_lib.make_step(eval_step, devices),
+    statistics_step=devices_lib.make_step(statistics_step, devices),
     metric_function=metric_function,
   )
 

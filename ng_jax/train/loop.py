@@ -22,6 +22,8 @@ from ng_jax.train import sampler
 from ng_jax.train import state as state_lib
 
 Step = Callable[[state_lib.TrainState, Any, np.ndarray], Any]
+# state -> the state that is evaluated and saved, with which training goes on.
+Renew = Callable[[state_lib.TrainState], state_lib.TrainState]
 # state -> metrics at an evaluation.
 Evaluate = Callable[[state_lib.TrainState], dict[str, float]]
 # Sums of one step, {name: number}.
@@ -77,6 +79,7 @@ def train(
   evaluate: Evaluate,
   save: Save,
   writer: logging.Writer,
+  renew: Renew = lambda state: state,
   last_checkpoint: str = 'none yet',
   window: Sequence[Sums] = (),
   asked_to_stop: preemption.Asked = preemption.never,
@@ -92,19 +95,17 @@ def train(
     summarize: turns sums into metrics.
     evaluate: called on evaluation steps.
     save: called after every evaluation, and where the run is asked to stop.
-    writer: gets one line of metrics a logged step, except for the very last
-      one, which is returned so that the caller may add to it.
+    writer: gets a line of metrics a logged step; the very last is returned.
+    renew: called before evaluations; changes nothing that training looks at.
     last_checkpoint: where the state comes from, for an error message.
-    window: sums of the steps since the last log line before the state, as
-      `save` got them.
+    window: sums since the last log line before the state, as `save` got them.
     asked_to_stop: see `preemption.watch`.
 
   Returns:
     The last state and the metrics of the last step (empty without a step).
 
   Raises:
-    NonFiniteLossError: names the step, the rows of its batch and the last good
-      checkpoint.
+    NonFiniteLossError: names step, rows and the last good checkpoint.
     preemption.Interrupted: was asked to stop, and has saved.
   """
   start = int(state.step)
@@ -132,6 +133,7 @@ def train(
       metrics['steps_per_second'] = round((done - timed_from) / seconds, 3)
       timed_from = done
       if schedule.evaluates(done):
+        state = renew(state)
         metrics.update(evaluate(state))
       if schedule.evaluates(done) or stop:
         save(state, metrics, ())

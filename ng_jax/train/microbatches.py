@@ -36,6 +36,8 @@ def choose_size(
   """
   if microbatch_size or devices[0].platform != 'cpu':
     return microbatch_size
+  if getattr(model, 'pooled_norm', False):
+    return 0
   if isinstance(model, gnn.GNNBackbone) and model.norm_mode != 'batch':
     size = topology.num_edges
   elif isinstance(model, transformer.TransformerBackbone):

@@ -9,7 +9,10 @@ import ml_collections
 from ng_jax.train import inr_sources
 
 _POSITIVE = ('batch_size', 'eval_batch_size', 'eval_every', 'log_every')
-_NOT_NEGATIVE = ('microbatch_size', 'num_devices', 'num_steps', 'seed')
+_NOT_NEGATIVE = (
+  *('microbatch_size', 'num_devices', 'num_steps', 'seed'),
+  'precise_batch_stats',
+)
 _CHOICES = {
   'dtype': ('float32', 'bfloat16'),
   'matmul_precision': (
@@ -37,8 +40,13 @@ def default_fields() -> dict[str, Any]:
       microbatch_size: examples worked on at once on one device; 0 for what is
         fastest: all of them on accelerators, and on a CPU as many as stay in
         the cache, see `microbatches`. With the model's norm_mode='batch', and
-        for the batch norms of 'dws', 'dws_edit' and 'mlp', it is the batch of
-        the statistics, and 0 stands for the whole batch.
+        with pooled_norm, and for the batch norms of 'dws', 'dws_edit' and
+        'mlp', it is the batch of the statistics, and 0 stands for the whole
+        batch.
+      precise_batch_stats: of how many training batches the statistics of batch
+        norms are taken anew before every evaluation, for the parameters of
+        that step; 0 leaves the running averages, as published. Beyond the
+        paper, see `batch_stats`.
       num_epochs; num_steps: length of the run; num_steps unless it is 0.
       eval_every, log_every: in optimizer steps.
       dtype: computation dtype of the model, 'float32' or 'bfloat16'.
@@ -67,6 +75,7 @@ def default_fields() -> dict[str, Any]:
     },
     'batch_size': 128,
     'microbatch_size': 0,
+    'precise_batch_stats': 0,
     'eval_batch_size': 128,
     'num_epochs': 200,
     'num_steps': 0,

@@ -149,6 +149,56 @@ def train_step(
   return state, {**sums, 'gradient_norm': optax.tree.norm(grads)}
 
 
+def statistics_step(
+  state: state_lib.TrainState,
+  data: Any,
+  index: jax.Array,
+  *,
+  loss_function: LossFunction,
+  microbatch_size: int = 0,
+  axis_name: str | None = None,
+) -> tuple[Any, jax.Array]:
+  """What a training step would add to running statistics, and no more.
+
+  Args:
+    state: of the run, equal on all devices; its parameters are those that the
+      statistics are of, its running statistics are not looked at.
+    data: tree of arrays [num_rows, ...], the whole data set.
+    index: [num_examples] int32, this device's rows; negative is padding.
+    loss_function: that of training.
+    microbatch_size: that of training; the statistics are of microbatches.
+    axis_name: device axis, None for a single device.
+
+  Returns:
+    The batch_stats of the microbatches of all devices, each times its number
+    of real examples, added up; and the number of real examples []. Jit: yes.
+  """
+  size = microbatch_size or index.shape[0]
+  microbatches = index.reshape(-1, size)
+  num_microbatches = microbatches.shape[0]
+  numbers = jnp.arange(num_microbatches)
+  if axis_name is not None:
+    numbers += jax.lax.axis_index(axis_name) * num_microbatches
+  key = jax.random.fold_in(state.key, state.step)
+  # Without old statistics, those of the batch are what is noted.
+  variables = {**state.variables}
+  del variables['batch_stats']
+
+  def measure(of: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
+    number, rows = of
+    examples, mask = gather(data, rows)
+    keys = _keys(key, number, size)
+    _, (sums, noted) = loss_function(variables, examples, mask, keys)
+    weighted = jax.tree.map(lambda leaf: sums['count'] * leaf, noted)
+    return weighted, sums['count']
+
+  found = jax.lax.map(measure, (numbers, microbatches))
+  totals = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), found)
+  if axis_name is not None:
+    totals = jax.lax.psum(totals, axis_name)
+  return totals
+
+
 def eval_step(
   state: state_lib.TrainState,
   data: Any,

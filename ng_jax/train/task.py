@@ -13,7 +13,8 @@ from ng_jax.train import state as state_lib
 
 Metrics = dict[str, float]
 # Has config, data, devices, facts, init, sampler, train_step and learning_rate,
-# as `experiment.Experiment` has them.
+# as `experiment.Experiment` has them, and statistics_step where the config has
+# precise_batch_stats.
 Experiment = Any
 
 

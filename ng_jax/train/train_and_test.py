@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ng_jax import processes
+from ng_jax.train import batch_stats
 from ng_jax.train import checkpoints
 from ng_jax.train import config as config_lib
 from ng_jax.train import devices as devices_lib
@@ -100,6 +101,7 @@ def _train(
   """Trains to the end, or until SIGTERM; see `loop.train`."""
   config = experiment.config
   saved = config_lib.to_json_types(config)
+  renew = batch_stats.make_renew(experiment, batches)
   try:
     with preemption.watch() as asked_to_stop:
       return loop.train(
@@ -114,6 +116,7 @@ def _train(
           state, metrics=found, config=saved, window=window
         ),
         writer=writer,
+        renew=renew,
         last_checkpoint=f'step {start}' if start is not None else 'none yet',
         window=[] if start is None else store.window(start),
         asked_to_stop=asked_to_stop,

@@ -51,6 +51,7 @@ class Experiment:
     init: makes the state before the first step.
     train_step: (state, nothing, rows) -> state, sums.
     eval_step: (state, data, index) -> sums, results.
+    statistics_step: (state, nothing, rows) -> see `steps.statistics_step`.
     data: nothing; batches come from the layout.
   """
 
@@ -65,6 +66,7 @@ class Experiment:
   init: Callable[[], state_lib.TrainState]
   train_step: Callable[..., Any]
   eval_step: Callable[..., Any]
+  statistics_step: Callable[..., Any]
   data: None = None
 
   @property
@@ -146,15 +148,9 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
       variables, optimizer, key=jax.random.fold_in(key, _TRAINING)
     )
 
-  train, evaluate = _make_steps(config, model, unpack, optimizer, layout)
-  compiled = devices_lib.make_step(train, devices, donate_state=True)
-
-  def train_step(state: state_lib.TrainState, _: Any, chosen: Any) -> Any:
-    # Needs no thread: the call below returns before its work is done, so the
-    # loop lays out the next batch while the device is busy with this one.
-    batch = layout.batch(chosen)
-    return compiled(state, batch.data, batch.index)
-
+  train, evaluate, measure = _make_steps(
+    config, model, unpack, optimizer, layout
+  )
   return Experiment(
     config=config,
     zoo=zoo,
@@ -165,9 +161,26 @@ def prepare(config: ml_collections.ConfigDict) -> Experiment:
     devices=devices,
     learning_rate=learning_rate,
     init=jax.jit(init),
-    train_step=train_step,
+    train_step=_of_rows(
+      layout, devices_lib.make_step(train, devices, donate_state=True)
+    ),
     eval_step=devices_lib.make_step(evaluate, devices),
+    statistics_step=_of_rows(layout, devices_lib.make_step(measure, devices)),
   )
+
+
+def _of_rows(
+  layout: layouts_lib.Layout, step: devices_lib.Step
+) -> Callable[..., Any]:
+  """A step that lays out its batch, which it is given the rows of."""
+
+  def run(state: state_lib.TrainState, _: Any, chosen: Any) -> Any:
+    # Needs no thread: the call below returns before its work is done, so the
+    # loop lays out the next batch while the device is busy with this one.
+    batch = layout.batch(chosen)
+    return step(state, batch.data, batch.index)
+
+  return run
 
 
 def _make_steps(
@@ -176,18 +189,19 @@ def _make_steps(
   unpack: accuracy_predictor.Unpack,
   optimizer: optax.GradientTransformation,
   layout: layouts_lib.Layout,
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-  """The training and the evaluation step of one device."""
-  train = functools.partial(
-    steps.train_step,
-    loss_function=accuracy_predictor.make_loss_function(
+) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+  """Steps of one device: of training, evaluation, batch statistics."""
+  in_training: dict[str, Any] = {
+    'loss_function': accuracy_predictor.make_loss_function(
       model,
       unpack,
       loss=config.loss,
       augmentation=perturb.Perturb(**config.augmentation.to_dict()),
     ),
-    optimizer=optimizer,
-    microbatch_size=layout.microbatch_size,
+    'microbatch_size': layout.microbatch_size,
+  }
+  train = functools.partial(
+    steps.train_step, optimizer=optimizer, **in_training
   )
   evaluate = functools.partial(
     steps.eval_step,
@@ -196,7 +210,8 @@ def _make_steps(
     ),
     microbatch_size=layout.microbatch_size,
   )
-  return train, evaluate
+  measure = functools.partial(steps.statistics_step, **in_training)
+  return train, evaluate, measure
 
 
 def _example(layout: layouts_lib.Layout, rows: np.ndarray) -> tuple[Any, Any]:

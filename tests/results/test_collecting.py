@@ -79,8 +79,18 @@ def test_later_fields_and_places_do_not_matter(places):
   made_with['data']['data_dir'] = 'elsewhere'
   made_with['seed'] = 5
   assert commands.fingerprint(made_with) == commands.fingerprint(wanted)
-  del made_with['batch_size']  # ng_jax did not have it yet.
+  # ng_jax did not have them yet; of fields that all runs have it knows what
+  # they were.
+  del made_with['model']['sizes']
+  wanted = wanted.copy_and_resolve_references()
+  with wanted.unlocked():
+    wanted.precise_batch_stats = 0
   assert commands.differences(made_with, wanted) == []
+  wanted.precise_batch_stats = 8
+  assert commands.differences(made_with, wanted) == [
+    'precise_batch_stats: 0, not 8'
+  ]
+  wanted.precise_batch_stats = 0
   made_with['data']['seed'] = 5  # Other data.
   assert commands.differences(made_with, wanted) == ['data.seed: 5, not 4']
 

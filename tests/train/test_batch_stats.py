@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running statistics of batch norms: moved once per step, blind to padding."""
+"""Statistics of batch norms: moved once per step, blind to padding; anew."""
 
 import functools
 import pathlib
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
 from ng_jax import graphs
 from ng_jax import specs
+from ng_jax.train import batch_stats
 from ng_jax.train import checkpoints
 from ng_jax.train import classifier
+from ng_jax.train import devices
 from ng_jax.train import optimizers
+from ng_jax.train import sampler
 from ng_jax.train import state as state_lib
 from ng_jax.train import steps
 from tests import programs
@@ -98,6 +103,130 @@ def test_a_batch_of_padding_leaves_them():
   assert_close(after.batch_stats, before.batch_stats, 0)
 
 
+def statistics_of(rows):
+  """Those of one batch of these rows, without old ones."""
+  before = make_task()[2].batch_stats
+  moved = moved_by(rows)
+  return jax.tree.map(lambda old, new: 10 * new - 9 * old, before, moved)
+
+
+def measure_step(microbatch_size=0):
+  _, data, state, step = make_task()
+  return (
+    data,
+    state,
+    functools.partial(
+      steps.statistics_step,
+      loss_function=step.keywords['loss_function'],
+      microbatch_size=microbatch_size,
+    ),
+  )
+
+
+def test_statistics_anew_are_those_of_microbatches_without_old_ones():
+  data, state, measure = measure_step(microbatch_size=3)
+  index = jnp.asarray([0, 1, 2, 3, 4, -1, -1, -1, -1])
+  found, count = jax.jit(measure)(state, data, index)
+  assert float(count) == 5
+  wanted = jax.tree.map(
+    lambda a, b: 3 * a + 2 * b, statistics_of([0, 1, 2]), statistics_of([3, 4])
+  )
+  assert_close(found, wanted, 1e-4)
+  other = state.replace(
+    batch_stats=jax.tree.map(lambda x: x + 7, state.batch_stats)
+  )
+  assert_close(jax.jit(measure)(other, data, index)[0], found, 0)
+
+
+def run_of(num_batches):
+  """What `make_renew` takes of an experiment, and batches of 6."""
+  data, _, measure = measure_step()
+  chosen = devices.choose(1)
+  experiment = types.SimpleNamespace(
+    config={'precise_batch_stats': num_batches},
+    data=devices.replicate(data, chosen),
+    devices=chosen,
+    init=lambda: make_task()[2],
+    statistics_step=devices.make_step(measure, chosen),
+  )
+  batches = sampler.IndexSampler(num_examples=20, batch_size=6, multiple_of=4)
+  return experiment, batches
+
+
+def test_renewed_statistics_are_the_mean_of_the_coming_batches():
+  experiment, batches = run_of(3)
+  renew = batch_stats.make_renew(experiment, batches)
+  state = make_task()[2].replace(step=jnp.int32(2))
+  found = renew(state)
+  parts = [batches.batch(number) for number in (2, 3, 4)]
+  parts = [part[part >= 0] for part in parts]
+  assert [len(part) for part in parts] == [6, 2, 6]  # Over the end of an epoch.
+  wanted = jax.tree.map(
+    lambda a, b, c: (6 * a + 2 * b + 6 * c) / 14, *map(statistics_of, parts)
+  )
+  assert_close(found.batch_stats, wanted, 1e-4)
+  assert_close(renew(found).batch_stats, found.batch_stats, 0)
+  assert found.params is state.params
+  assert found.step is state.step
+
+
+def test_renewed_statistics_make_evaluation_what_training_was():
+  # One batch of all networks: then both normalise by the same numbers.
+  experiment, _ = run_of(1)
+  everything = sampler.IndexSampler(num_examples=20, batch_size=20)
+  model, data, state, _ = make_task()
+  graph = graphs.encode(_TOPOLOGY, data['weights'])
+  renewed = batch_stats.make_renew(experiment, everything)(state)
+  biased = jax.tree_util.tree_map_with_path(
+    lambda path, x: x * 19 / 20 if path[-1].key == 'var' else x,
+    renewed.batch_stats,
+  )
+  found = model.apply({**renewed.variables, 'batch_stats': biased}, graph)
+  wanted, _ = model.apply(
+    state.variables, graph, train=True, mutable=['batch_stats']
+  )
+  np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
+  trailing = model.apply(state.variables, graph)
+  assert np.abs(trailing - wanted).max() > 0.1
+
+
+def test_training_does_not_notice_and_compiles_nothing_anew():
+  experiment, batches = run_of(2)
+  renew = batch_stats.make_renew(experiment, batches)
+  step = devices.make_step(
+    make_task()[3], experiment.devices, donate_state=True
+  )
+
+  def train(renew):
+    state = devices.replicate(make_task()[2], experiment.devices)
+    for number in range(4):
+      state, _ = step(state, experiment.data, batches.batch(number))
+      if number % 2:
+        state = renew(state)
+    return state
+
+  plain, programs = train(lambda state: state), step._cache_size()
+  renewed = train(renew)
+  assert_close(renewed.params, plain.params, 0)
+  assert_close(renewed.opt_state, plain.opt_state, 0)
+  assert step._cache_size() == programs
+  assert experiment.statistics_step._cache_size() == 1
+  assert_close(renewed.batch_stats, renew(plain).batch_stats, 0)
+
+
+def test_renewing_is_off_by_default_and_needs_a_batch_norm():
+  experiment, batches = run_of(0)
+  state = make_task()[2]
+  assert batch_stats.make_renew(experiment, batches)(state) is state
+  config = {'precise_batch_stats': 8, 'model': {'name': 'ng_gnn'}}
+  experiment = types.SimpleNamespace(
+    config=ml_collections.ConfigDict(config),
+    init=lambda: state.replace(batch_stats={}),
+  )
+  with pytest.raises(ValueError, match="got 8 with .*'ng_gnn'; set it to 0"):
+    batch_stats.make_renew(experiment, batches)
+
+
 def test_evaluation_uses_them():
   model, data, state, _ = make_task()
   measure = jax.jit(
@@ -155,7 +284,10 @@ def train(num_devices, microbatch_size):
     index = np.arange(8, dtype=np.int32) + 4 * number
     index[-1 - number:] = -1
     state, _ = step(state, data, index)
-  return jax.device_get((state.params, state.batch_stats))
+  _, _, measure = test_batch_stats.measure_step(microbatch_size)
+  totals, count = devices.make_step(measure, chosen)(state, data, index)
+  assert float(count) == 5
+  return jax.device_get((state.params, state.batch_stats, totals))
 
 assert jax.local_device_count() == 4
 one, four = train(1, 2), train(4, 2)

@@ -59,11 +59,13 @@ def test_resumed_run_equals_uninterrupted_to_the_bit(config, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('anew', [0, 2])
 def test_a_resumed_run_with_batch_norm_equals_an_uninterrupted_one(
-  data_dir, tmp_path
+  data_dir, tmp_path, anew
 ):
   config = classification_variants.make_config('mlp', 'smoke')
   config.data.data_dir = data_dir
+  config.precise_batch_stats = anew
   whole, parts = tmp_path / 'whole', tmp_path / 'parts'
   expected = classification.run(config, whole)
   config.num_steps = 3
@@ -130,6 +132,7 @@ def test_errors_of_a_workdir(config, tmp_path):
     ({'learning_rate': 3}, "unknown config field 'learning_rate'"),
     ({'batch_size': 0}, 'config.batch_size must be positive, got 0'),
     ({'seed': -1}, 'config.seed must not be negative, got -1'),
+    ({'precise_batch_stats': -1}, 'precise_batch_stats must not be negative'),
     ({'dtype': 'float8'}, 'config.dtype must be one of'),
     ({'num_steps': 0, 'num_epochs': 0}, 'config.num_epochs must be positive'),
     ({'data': {'sorce': 'digits'}}, "did you mean 'source'"),

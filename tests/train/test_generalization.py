@@ -152,6 +152,11 @@ def test_statistics_of_the_readout_leave_out_padding(monkeypatch):
   expected = 0.5 * np.mean(pooled, axis=0) * np.sqrt(1 + 1e-5)
   found = state.batch_stats['pooled_norm']['mean']
   np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+  anew, count = experiment.statistics_step(before, None, rows)
+  np.testing.assert_allclose(
+    anew['pooled_norm']['mean'], 2 * count * expected, rtol=1e-4, atol=1e-6
+  )
+  assert float(count) == 2
 
 
 @pytest.mark.repeated
@@ -403,6 +408,7 @@ def test_a_normalised_readout_gets_whole_batches(model):
   assert config.model.pooled_norm
   assert config.model.fourier_scale == 0.3
   assert config.microbatch_size == 0
+  assert config.precise_batch_stats == 8
   with pytest.raises(ValueError, match='sets pooled_norm, which the model'):
     generalization_variants.make_config('statnn', 'smoke+normalised_readout')
 

@@ -45,7 +45,12 @@ def test_what_the_config_says_is_kept():
 
 @pytest.mark.parametrize(
   ('name', 'options'),
-  [('ng_gnn', {'norm_mode': 'batch'}), ('mlp', {})],
+  [
+    ('ng_gnn', {'norm_mode': 'batch'}),
+    ('ng_gnn', {'pooled_norm': True}),
+    ('ng_t', {'pooled_norm': True}),
+    ('mlp', {}),
+  ],
 )
 def test_batch_statistics_are_of_the_whole_batch(name, options):
   assert choose(name, **options) == 0
