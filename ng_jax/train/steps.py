@@ -102,17 +102,12 @@ def train_step(
     The next state, and the sums over the batch together with
     'gradient_norm' [], the norm of the mean gradient. Jit: yes.
   """
-  size = microbatch_size or index.shape[0]
-  microbatches = index.reshape(-1, size)
-  num_microbatches = microbatches.shape[0]
-  first = jnp.zeros([], jnp.int32)
-  if axis_name is not None:
-    first = jax.lax.axis_index(axis_name) * num_microbatches
+  numbers, microbatches = _cut(index, microbatch_size, axis_name)
   key = jax.random.fold_in(state.key, state.step)
 
   def gradient(number: jax.Array, rows: jax.Array) -> tuple[Any, Sums, Any]:
     examples, mask = gather(data, rows)
-    keys = _keys(key, number, size)
+    keys = _keys(key, number, rows.size)
 
     def loss(params: Any) -> tuple[jax.Array, tuple[Sums, Any]]:
       variables = {**state.variables, 'params': params}
@@ -124,10 +119,9 @@ def train_step(
     weighted = jax.tree.map(lambda leaf: sums['count'] * leaf, moved)
     return grads, sums, weighted
 
-  if num_microbatches == 1:
-    totals = gradient(first, microbatches[0])
+  if len(microbatches) == 1:
+    totals = gradient(numbers[0], microbatches[0])
   else:
-    numbers = first + jnp.arange(num_microbatches)
     totals = _add_up(gradient, numbers, microbatches)
   if axis_name is not None:
     totals = jax.lax.psum(totals, axis_name)
@@ -173,12 +167,7 @@ def statistics_step(
     The batch_stats of the microbatches of all devices, each times its number
     of real examples, added up; and the number of real examples []. Jit: yes.
   """
-  size = microbatch_size or index.shape[0]
-  microbatches = index.reshape(-1, size)
-  num_microbatches = microbatches.shape[0]
-  numbers = jnp.arange(num_microbatches)
-  if axis_name is not None:
-    numbers += jax.lax.axis_index(axis_name) * num_microbatches
+  numbers, microbatches = _cut(index, microbatch_size, axis_name)
   key = jax.random.fold_in(state.key, state.step)
   # Without old statistics, those of the batch are what is noted.
   variables = {**state.variables}
@@ -187,7 +176,7 @@ def statistics_step(
   def measure(of: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
     number, rows = of
     examples, mask = gather(data, rows)
-    keys = _keys(key, number, size)
+    keys = _keys(key, number, rows.size)
     _, (sums, noted) = loss_function(variables, examples, mask, keys)
     weighted = jax.tree.map(lambda leaf: sums['count'] * leaf, noted)
     return weighted, sums['count']
@@ -241,6 +230,17 @@ def eval_step(
     sums = jax.lax.psum(sums, axis_name)
     results = jax.lax.all_gather(results, axis_name, axis=0, tiled=True)
   return sums, results
+
+
+def _cut(
+  index: jax.Array, microbatch_size: int, axis_name: str | None
+) -> tuple[jax.Array, jax.Array]:
+  """Numbers of a device's microbatches in the whole batch, and their rows."""
+  microbatches = index.reshape(-1, microbatch_size or index.shape[0])
+  numbers = jnp.arange(len(microbatches), dtype=jnp.int32)
+  if axis_name is not None:
+    numbers += jax.lax.axis_index(axis_name) * len(microbatches)
+  return numbers, microbatches
 
 
 def _keys(key: jax.Array, number: jax.Array, size: int) -> Keys:
