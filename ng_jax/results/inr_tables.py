@@ -229,14 +229,15 @@ def _two_cores(source: str, title: str) -> ml_collections.ConfigDict:
       'dropout, one cosine, no augmentation but where a row says so (shifts of '
       'a tenth, 10 degrees, scales of 0.9 to 1.1; rate 1e-3). NG-GNN, NFN: 8 '
       'epochs; NG-T: 2 blocks, 2 epochs; MLP, StatNN: 20; probing: 30 as '
-      'published. *Normalised readout*: batch norm before it, and Fourier '
-      'features of scale 0.3; *of all layers*: besides, of the means of all '
-      'layers, not of the output node; *outputs read*: the readout is that of '
-      'probing, and also gets the outputs on the probes. After so few epochs '
-      'networks of independent initialisations, as in the paper, can be read '
-      'without probes by a normalised readout at most; there, all networks '
-      'start from one initialisation, which is easier than what the paper has, '
-      'so the two kinds of data are ranked apart.'
+      'published. *Normalised readout*: batch norm before it, evaluated with '
+      'running averages, and Fourier features of scale 0.3; *of all layers*: '
+      'besides, of the means of all layers, not of the output node; *outputs '
+      'read*: the readout is that of probing, and also gets the outputs on the '
+      'probes. After so few epochs networks of independent initialisations, as '
+      'in the paper, can be read without probes by a normalised readout at '
+      'most; there, all networks start from one initialisation, which is '
+      'easier than what the paper has, so the two kinds of data are ranked '
+      'apart.'
     ),
   )
 
