@@ -4,9 +4,10 @@
 python experiments/results.py --minutes=60 --workdir=runs/results \
   --config=configs/results/cnn_generalization.py:two_cores --image_dir=FOLDER
 
-two_cores: zoos of ours on Fashion-MNIST, 12 rows, three seeds: 1 to 7 minutes a
-  run on two CPU cores, NG-T 36; and once about a quarter of an hour for either
-  zoo.
+two_cores: zoos of ours on Fashion-MNIST, 14 rows, three seeds: at most 10
+  minutes a run on two CPU cores, NG-T on mixed architectures 13 to 45; and once
+  about a quarter of an hour for either zoo, on slow cores an hour for the mixed
+  one.
 paper: the published zoos, --path=<folder of the zoo> with --rows=<rows on it>.
 smoke: tiny zoos, two rows. A minute or two.
 """
