@@ -24,7 +24,7 @@ microbatches is the same; it does depend on that size.
 
 from collections.abc import Callable
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,7 @@ class Keys(NamedTuple):
   microbatch: jax.Array
 
 
+_Totals = TypeVar('_Totals')
 Sums = dict[str, jax.Array]
 # (variables, examples, mask [num_examples] bool, keys) -> (sum of the losses of
 # real examples [], (sums over real examples, which hold at least 'count' [],
@@ -119,10 +120,7 @@ def train_step(
     weighted = jax.tree.map(lambda leaf: sums['count'] * leaf, moved)
     return grads, sums, weighted
 
-  if len(microbatches) == 1:
-    totals = gradient(numbers[0], microbatches[0])
-  else:
-    totals = _add_up(gradient, numbers, microbatches)
+  totals = _add_up(gradient, numbers, microbatches)
   if axis_name is not None:
     totals = jax.lax.psum(totals, axis_name)
   grads, sums, moved = totals
@@ -173,16 +171,14 @@ def statistics_step(
   variables = {**state.variables}
   del variables['batch_stats']
 
-  def measure(of: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
-    number, rows = of
+  def measure(number: jax.Array, rows: jax.Array) -> tuple[Any, jax.Array]:
     examples, mask = gather(data, rows)
     keys = _keys(key, number, rows.size)
     _, (sums, noted) = loss_function(variables, examples, mask, keys)
     weighted = jax.tree.map(lambda leaf: sums['count'] * leaf, noted)
     return weighted, sums['count']
 
-  found = jax.lax.map(measure, (numbers, microbatches))
-  totals = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), found)
+  totals = _add_up(measure, numbers, microbatches)
   if axis_name is not None:
     totals = jax.lax.psum(totals, axis_name)
   return totals
@@ -260,17 +256,19 @@ def _divide(totals: Any, count: jax.Array) -> Any:
 
 
 def _add_up(
-  gradient: Callable[[jax.Array, jax.Array], tuple[Any, Sums, Any]],
+  measure: Callable[[jax.Array, jax.Array], _Totals],
   numbers: jax.Array,
   microbatches: jax.Array,
-) -> tuple[Any, Sums, Any]:
+) -> _Totals:
   """Adds what the microbatches give, one after the other."""
-  shapes = jax.eval_shape(gradient, numbers[0], microbatches[0])
+  if len(microbatches) == 1:
+    return measure(numbers[0], microbatches[0])
+  shapes = jax.eval_shape(measure, numbers[0], microbatches[0])
   zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
   def body(
-    totals: Any, inputs: tuple[jax.Array, jax.Array]
-  ) -> tuple[Any, None]:
-    return jax.tree.map(jnp.add, totals, gradient(*inputs)), None
+    totals: _Totals, inputs: tuple[jax.Array, jax.Array]
+  ) -> tuple[_Totals, None]:
+    return jax.tree.map(jnp.add, totals, measure(*inputs)), None
 
   return jax.lax.scan(body, zeros, (numbers, microbatches))[0]
